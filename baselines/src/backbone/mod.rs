@@ -1,0 +1,1 @@
+//! Trunks of the networks.

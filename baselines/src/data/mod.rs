@@ -1,0 +1,1 @@
+//! Data sets in PASCAL VOC layout: reading, augmenting, batching.

@@ -1,0 +1,1 @@
+//! EPS: the saliency loss.

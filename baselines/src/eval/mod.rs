@@ -1,0 +1,1 @@
+//! Evaluation of seeds: confusion counts and the background-score curve.

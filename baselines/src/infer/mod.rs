@@ -1,0 +1,1 @@
+//! Multi-scale inference of seeds, and the files they are kept in.

@@ -1,0 +1,1 @@
+//! SEAM: network, losses, baseline.

@@ -1,0 +1,1 @@
+//! Deterministic synthetic data set in PASCAL VOC layout.

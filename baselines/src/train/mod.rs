@@ -1,0 +1,1 @@
+//! Training: optimizer, checkpoints, the loop.

@@ -1,0 +1,1 @@
+//! Contrastive terms as pure functions.

@@ -1,0 +1,1 @@
+//! Class prototypes out of pixel features.

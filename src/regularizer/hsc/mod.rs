@@ -1,0 +1,1 @@
+//! HSC: hierarchical semantic contrast.

@@ -1,0 +1,3 @@
+//! Shared by the test modules: the fixture reader.
+
+pub(crate) mod fixture;
