@@ -59,9 +59,9 @@ impl Jitter {
         let order = sampler.fork("order").distinct(4, 4)?;
         let factor = |strength: f64, at: f64| {
             let low = (1.0 - strength).max(0.0);
-            (strength > 0.0).then(|| low + (1.0 + strength - low) * at)
+            (strength > 0.0).then_some(low + (1.0 + strength - low) * at)
         };
-        let turn = (self.hue > 0.0).then(|| self.hue * (2.0 * at[3] - 1.0));
+        let turn = (self.hue > 0.0).then_some(self.hue * (2.0 * at[3] - 1.0));
         let all = [
             factor(self.brightness, at[0]).map(Adjustment::Brightness),
             factor(self.contrast, at[1]).map(Adjustment::Contrast),
