@@ -3,3 +3,6 @@
 #[path = "../../tests/common/fixture.rs"]
 #[allow(dead_code, reason = "shared with the core crate's tests; each uses its part")]
 mod fixture;
+
+mod data;
+mod synth;

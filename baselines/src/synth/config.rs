@@ -82,7 +82,7 @@ impl Default for SynthConfig {
             body_class_evidence: 0.5,
             texture_evidence: 0.5,
             texture_contrast: 0.3,
-            hue_noise: 0.03,
+            hue_noise: 0.04,
             brightness_noise: 0.1,
             shading: 0.4,
             context_cooccurrence: 0.7,
@@ -114,9 +114,8 @@ impl SynthConfig {
         }
         let [low, high] = self.size;
         if low < MIN_SIDE || low > high || high > MAX_SIDE {
-            let reason = format!(
-                "must be two sides from {MIN_SIDE} to {MAX_SIDE}, the smaller first; is [{low}, {high}]"
-            );
+            let reason =
+                format!("must be two sides from {MIN_SIDE} to {MAX_SIDE}, the smaller first; is [{low}, {high}]");
             return bad("size", reason);
         }
         if !(1..=MAX_OBJECTS).contains(&self.max_objects) {
