@@ -3,3 +3,11 @@
 #[path = "../../tests/common/fixture.rs"]
 #[allow(dead_code, reason = "shared with the core crate's tests; each uses its part")]
 mod fixture;
+
+mod eps;
+mod hsc_step;
+mod network_parity;
+mod network_small;
+mod seam_losses;
+mod seam_parity;
+mod support;
