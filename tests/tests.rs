@@ -1,3 +1,5 @@
 //! The one integration binary of the core crate.
 
 mod common;
+mod core;
+mod ops;
