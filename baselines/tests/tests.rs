@@ -6,8 +6,6 @@ mod fixture;
 
 mod eps;
 mod hsc_step;
-mod network_parity;
-mod network_small;
-mod seam_losses;
-mod seam_parity;
+mod network;
+mod seam;
 mod support;

@@ -43,14 +43,10 @@ impl BasicBlock {
     ///
     /// # Errors
     /// When the builder has a parameter in another shape.
-    pub(crate) fn new(
-        shape: BasicShape,
-        frozen: bool,
-        config: &ResNet38dConfig,
-        vb: &VarBuilder<'_>,
-    ) -> Result<Self> {
+    pub(crate) fn new(shape: BasicShape, frozen: bool, config: &ResNet38dConfig, vb: &VarBuilder<'_>) -> Result<Self> {
         let BasicShape { input, middle, output, stride, first_dilation, dilation } = shape;
-        let conv = |shape: ConvShape, name: &str| Ok::<_, candle_wsss::Error>(Conv::new(shape, &vb.pp(name))?.frozen(frozen));
+        let conv =
+            |shape: ConvShape, name: &str| Ok::<_, candle_wsss::Error>(Conv::new(shape, &vb.pp(name))?.frozen(frozen));
         let first = ConvShape { input, output: middle, kernel: 3, stride, dilation: first_dilation };
         let second = ConvShape { input: middle, output, kernel: 3, stride: 1, dilation };
         let shortcut = ConvShape { input, output, kernel: 1, stride, dilation: 1 };

@@ -1,4 +1,4 @@
-//! What the networks here are made of: convolution without bias, batch normalisation with ReLU, channel dropout.
+//! What the networks here are made of: convolution without bias, batch normalisation with rectification, channel dropout.
 
 use candle_core::{Tensor, Var};
 use candle_nn::VarBuilder;
@@ -83,7 +83,7 @@ fn affine_relu(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
     ops::relu(&x.broadcast_mul(&per_channel(scale)?)?.broadcast_add(&per_channel(shift)?)?)
 }
 
-/// Batch normalisation followed by ReLU.
+/// Batch normalisation followed by rectification.
 ///
 /// Normalising is a scale and a shift per channel, whether the statistics are the stored ones or the batch's, so both
 /// modes share one fused operation.

@@ -145,7 +145,7 @@ pub struct Taps {
 /// all, which is what inference wants.
 ///
 /// # Reference
-/// Wu, Shen, van den Hengel, "Wider or Deeper: Revisiting the ResNet Model for Visual Recognition", model A; as in the
+/// Wu, Shen, van den Hengel, "Wider or Deeper: Revisiting the `ResNet` Model for Visual Recognition", model A; as in the
 /// code of SEAM.
 #[derive(Clone, Debug)]
 pub struct ResNet38d {

@@ -30,8 +30,7 @@ impl EpsLossConfig {
     /// # Errors
     /// Naming the field, behind `path`.
     pub fn validate(&self, path: &str) -> Result<()> {
-        let shares =
-            [("overlap_threshold", self.overlap_threshold), ("foreground_share", self.foreground_share)];
+        let shares = [("overlap_threshold", self.overlap_threshold), ("foreground_share", self.foreground_share)];
         for (name, value) in shares {
             if !(0.0..=1.0).contains(&value) {
                 return Err(Error::config(format!("{path}.{name}"), format!("must be from 0 to 1, is {value}")));

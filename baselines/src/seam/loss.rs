@@ -53,7 +53,7 @@ impl ViewMaps {
 /// When the shapes do not fit the labels.
 ///
 /// # Reference
-/// SEAM, train_SEAM.py.
+/// SEAM, `train_SEAM.py`.
 pub fn objective(maps: &Pair<ViewMaps>, labels: &ImageLabels, config: &SeamLossConfig) -> Result<Objective> {
     maps.as_ref().try_map(|view| view.check(labels))?;
     let mut objective = Objective::default();
@@ -78,9 +78,10 @@ pub fn objective(maps: &Pair<ViewMaps>, labels: &ImageLabels, config: &SeamLossC
     let aligned = Aligned::new(maps, labels, config.max_norm_epsilon)?;
     terms.push("er", weights.er, equivariance(&aligned.cam, labels.layout())?)?;
     let targets = aligned.cam.as_ref().try_map(|cam| one_hot_target(cam, labels.layout(), config.one_hot_channels))?;
-    let cross = targets.swapped().zip(aligned.refined).try_map(|(target, refined)| {
-        cross_equivariance(&target, &refined, config.ecr_fraction)
-    })?;
+    let cross = targets
+        .swapped()
+        .zip(aligned.refined)
+        .try_map(|(target, refined)| cross_equivariance(&target, &refined, config.ecr_fraction))?;
     match (cross.source, cross.target) {
         (Some(source), Some(target)) => terms.push("ecr", weights.ecr, (source + target)?)?,
         _ => terms.omit("ecr", format!("fewer entries than one in {}", config.ecr_fraction)),
@@ -166,7 +167,7 @@ impl Aligned {
 /// When the shape does not fit the labels.
 ///
 /// # Reference
-/// SEAM, train_SEAM.py, `adaptive_min_pooling_loss`.
+/// SEAM, `train_SEAM.py`, `adaptive_min_pooling_loss`.
 pub fn min_pool(refined: &Tensor, labels: &ImageLabels, divisor: usize) -> Result<Option<Tensor>> {
     let layout = labels.layout();
     expect_shape("refined cam", refined, [labels.len().into(), layout.num_classes().into(), "h".into(), "w".into()])?;
@@ -195,7 +196,7 @@ pub fn min_pool(refined: &Tensor, labels: &ImageLabels, divisor: usize) -> Resul
 /// When the shapes differ.
 ///
 /// # Reference
-/// SEAM, equation 4; train_SEAM.py.
+/// SEAM, equation 4; `train_SEAM.py`.
 pub fn equivariance(cam: &Pair<Tensor>, layout: ClassLayout) -> Result<Tensor> {
     let foreground = cam.as_ref().try_map(|map| map.narrow(1, 0, layout.num_foreground()))?;
     Ok(ops::abs(&(foreground.source - foreground.target)?)?.mean_all()?)
@@ -211,7 +212,7 @@ pub fn equivariance(cam: &Pair<Tensor>, layout: ClassLayout) -> Result<Tensor> {
 /// When the channels do not fit.
 ///
 /// # Reference
-/// SEAM, train_SEAM.py, `max_onehot` and the line before it.
+/// SEAM, `train_SEAM.py`, `max_onehot` and the line before it.
 pub fn one_hot_target(cam: &Tensor, layout: ClassLayout, channels: OneHotChannels) -> Result<Tensor> {
     expect_shape("cam", cam, ["N".into(), layout.num_classes().into(), "h".into(), "w".into()])?;
     let foreground = cam.detach().narrow(1, 0, layout.num_foreground())?;
@@ -248,7 +249,7 @@ fn strongest_only(maps: &Tensor) -> Result<Tensor> {
 /// When the shapes differ.
 ///
 /// # Reference
-/// SEAM, equation 5; train_SEAM.py.
+/// SEAM, equation 5; `train_SEAM.py`.
 pub fn cross_equivariance(target: &Tensor, refined: &Tensor, fraction: f64) -> Result<Option<Tensor>> {
     let (_, classes, h, w) = refined.dims4()?;
     // The product is a float64 cut to an integer, as in the released code.

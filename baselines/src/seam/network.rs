@@ -42,7 +42,7 @@ impl Seam {
     ///
     /// # Errors
     /// When the configuration is out of range, or a parameter has another shape.
-    pub fn new(config: SeamConfig, layout: ClassLayout, vb: &VarBuilder<'_>) -> Result<Self> {
+    pub fn new(config: SeamConfig, layout: ClassLayout, vb: VarBuilder<'_>) -> Result<Self> {
         config.validate()?;
         let [conv4, conv5, conv6] = ResNet38d::tap_channels(&config.backbone);
         let at = |channels: usize| config.backbone.scaled(channels);
@@ -50,9 +50,8 @@ impl Seam {
         let high = at(config.pcm.high_channels);
         let correlation = at(config.pcm.correlation_channels);
         let joined = IMAGE_CHANNELS + low + high;
-        let conv = |input, output, init, name: &str| {
-            Conv::with_init(ConvShape::pointwise(input, output), init, &vb.pp(name))
-        };
+        let conv =
+            |input, output, init, name: &str| Conv::with_init(ConvShape::pointwise(input, output), init, &vb.pp(name));
         let classes = layout.num_classes();
         Ok(Self {
             trunk: ResNet38d::new(&config.backbone, vb.clone())?,
@@ -114,11 +113,7 @@ impl Seam {
     fn maps(&self, view: &View, output: &ViewOutput) -> Result<ViewMaps> {
         let refined = output.refined_cam.as_ref().ok_or_else(|| Error::value("refined_cam", "missing"))?;
         if !self.config.loss.upsample_cams {
-            return Ok(ViewMaps {
-                logits: output.logits.clone(),
-                cam: output.cam.clone(),
-                refined: refined.clone(),
-            });
+            return Ok(ViewMaps { logits: output.logits.clone(), cam: output.cam.clone(), refined: refined.clone() });
         }
         let (_, _, height, width) = view.image().dims4()?;
         let enlarge = |map: &Tensor| ops::resize_bilinear(map, (height, width), Corners::Aligned);

@@ -21,7 +21,7 @@ use candle_wsss::{ClassLayout, Result};
 /// When the shape is another.
 ///
 /// # Reference
-/// SEAM, network/resnet38_SEAM.py, `Net.forward`.
+/// SEAM, `network/resnet38_SEAM.py`, `Net.forward`.
 pub fn normalized_seeds(cam: &Tensor, layout: ClassLayout, epsilon: f64) -> Result<Tensor> {
     expect_shape("cam", cam, ["N".into(), layout.num_classes().into(), "h".into(), "w".into()])?;
     let rectified = ops::relu(&cam.detach())?;
@@ -69,7 +69,7 @@ pub fn affinity(features: &Tensor, epsilon: f64) -> Result<Tensor> {
 /// When the shapes do not fit.
 ///
 /// # Reference
-/// SEAM, network/resnet38_SEAM.py, `Net.PCM`, after its convolution `f9`.
+/// SEAM, `network/resnet38_SEAM.py`, `Net.PCM`, after its convolution `f9`.
 pub fn refine(cam: &Tensor, features: &Tensor, epsilon: f64) -> Result<Tensor> {
     let (n, _, h, w) = features.dims4()?;
     expect_shape("cam", cam, [n.into(), "c".into(), "h".into(), "w".into()])?;

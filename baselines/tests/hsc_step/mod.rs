@@ -1,5 +1,7 @@
 //! The baseline's part of the released HSC step: SEAM's and EPS's losses together, background last.
 
+#![allow(clippy::unwrap_used, reason = "a test helper that fails is a test that fails")]
+
 use candle_core::Tensor;
 use candle_wsss::ops::{self, Corners};
 use candle_wsss::{ImageLabels, Pair};
@@ -34,8 +36,10 @@ fn saliency_losses(f: &Fixture, maps: &Pair<ViewMaps>, labels: &ImageLabels) -> 
     let saliency = Pair::new(saliency, target);
     let fit = |pick: fn(&ViewMaps) -> &Tensor| {
         let both = maps.as_ref().zip(saliency.as_ref());
-        both.try_map(|(maps, saliency)| Ok::<_, candle_wsss::Error>(saliency_fit(pick(maps), saliency, labels, &config)?.loss))
-            .unwrap()
+        both.try_map(|(maps, saliency)| {
+            Ok::<_, candle_wsss::Error>(saliency_fit(pick(maps), saliency, labels, &config)?.loss)
+        })
+        .unwrap()
     };
     [fit(|maps| &maps.cam), fit(|maps| &maps.refined)]
 }
@@ -79,7 +83,8 @@ fn parts(f: &Fixture, maps: &Pair<ViewMaps>, labels: &ImageLabels, config: &Seam
     }
     let aligned = loss::Aligned::new(maps, labels, config.max_norm_epsilon).unwrap();
     let target = |cam: &Tensor| loss::one_hot_target(cam, labels.layout(), config.one_hot_channels).unwrap();
-    let directions = [(1, &aligned.cam.target, &aligned.refined.source), (2, &aligned.cam.source, &aligned.refined.target)];
+    let directions =
+        [(1, &aligned.cam.target, &aligned.refined.source), (2, &aligned.cam.source, &aligned.refined.target)];
     for (direction, cam, refined) in directions {
         let value = loss::cross_equivariance(&target(cam), refined, config.ecr_fraction).unwrap().unwrap();
         f.check_scalar(&format!("loss_ecr{direction}"), &value, SCALAR);

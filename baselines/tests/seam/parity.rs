@@ -76,9 +76,9 @@ fn parts_of_a_step(f: &Fixture, maps: &Pair<ViewMaps>, config: &SeamLossConfig) 
         }
     }
     let aligned = Aligned::new(maps, &labels, config.max_norm_epsilon).unwrap();
-    let one_hot =
-        |cam: &Tensor| loss::one_hot_target(cam, labels.layout(), config.one_hot_channels).unwrap();
-    let directions = [(1, &aligned.cam.target, 2, &aligned.refined.source), (2, &aligned.cam.source, 1, &aligned.refined.target)];
+    let one_hot = |cam: &Tensor| loss::one_hot_target(cam, labels.layout(), config.one_hot_channels).unwrap();
+    let directions =
+        [(1, &aligned.cam.target, 2, &aligned.refined.source), (2, &aligned.cam.source, 1, &aligned.refined.target)];
     for (direction, cam, other, refined) in directions {
         let target = one_hot(cam);
         check(&format!("onehot_cam{other}"), &target);
@@ -100,7 +100,7 @@ fn pixel_correlation_module() {
 
         let features = Var::from_tensor(&f.tensor("f")).unwrap();
         let projection = Var::from_tensor(&f.tensor("f9_weight")).unwrap();
-        let correlation = ops::conv2d(&features, &projection, ops::Conv2dSpec::default()).unwrap();
+        let correlation = features.conv2d(&projection, 0, 1, 1, 1).unwrap();
         let matrix = pcm::affinity(&correlation, epsilon).unwrap().get(0).unwrap();
         let sums = (matrix.sum_keepdim(0).unwrap() + epsilon).unwrap();
         f.check("aff_image0", &matrix.broadcast_div(&sums).unwrap(), TENSOR);

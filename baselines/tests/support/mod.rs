@@ -1,5 +1,7 @@
 //! Shared by the test modules: order of classes, gradients of named inputs, tensors as plain numbers.
 
+#![allow(clippy::unwrap_used, reason = "a test helper that fails is a test that fails")]
+
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor, Var};

@@ -1,5 +1,7 @@
 //! The saliency loss of EPS: against the released code, against plain loops, and where it degenerates.
 
+#![allow(clippy::unwrap_used, reason = "a test helper that fails is a test that fails")]
+
 use candle_core::{DType, Device, Tensor};
 use candle_wsss::testing::{assert_close, gradient_error, randn};
 use candle_wsss::{ClassLayout, ImageLabels, ops};
@@ -71,8 +73,7 @@ fn naive(cam: &Grid, saliency: &Grid, labels: &ImageLabels, config: &EpsLossConf
     let probability = softmax(cam);
     let mut loss = 0.0;
     for image in 0..n {
-        let target =
-            |y: usize, x: usize| saliency.at([image, 0, y * saliency.dims[2] / h, x * saliency.dims[3] / w]);
+        let target = |y: usize, x: usize| saliency.at([image, 0, y * saliency.dims[2] / h, x * saliency.dims[3] / w]);
         let is_salient = |class: usize| {
             let (mut covered, mut area) = (0.0, 0.0);
             for (y, x) in cam.pixels() {
@@ -113,8 +114,7 @@ fn gradient() {
     let (cam, saliency) = random_case(3);
     let labels = three_images();
     let config = EpsLossConfig { overlap_threshold: 0.3, foreground_share: 0.7, ..EpsLossConfig::default() };
-    let error =
-        gradient_error(&[cam], 60, |x| Ok(saliency_fit(&x[0], &saliency, &labels, &config)?.loss)).unwrap();
+    let error = gradient_error(&[cam], 60, |x| Ok(saliency_fit(&x[0], &saliency, &labels, &config)?.loss)).unwrap();
     assert!(error < 1e-6, "{error}");
 }
 
