@@ -138,7 +138,10 @@ impl RunConfig {
     pub fn builtin(name: &str) -> Result<Self> {
         let Some((_, text)) = BUILTIN.iter().find(|(known, _)| *known == name) else {
             let known: Vec<&str> = BUILTIN.iter().map(|(known, _)| *known).collect();
-            return Err(Error::Config(format!("no configuration `{name}`; there are {}, or give a file", known.join(", "))));
+            return Err(Error::Config(format!(
+                "no configuration `{name}`; there are {}, or give a file",
+                known.join(", ")
+            )));
         };
         Self::from_toml(text, name, &[])
     }

@@ -1,9 +1,11 @@
 //! Losses that plug into any baseline.
 
+mod config;
 mod regularized;
 
 pub mod hsc;
 
+pub use config::RegularizerConfig;
 pub use regularized::Regularized;
 
 use crate::baseline::{Baseline, ParameterGroup, Step};

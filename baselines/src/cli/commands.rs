@@ -12,9 +12,8 @@ use crate::cli::args::{
 use crate::config::{EvalConfig, RunConfig};
 use crate::data::{Dataset, write_atomic};
 use crate::error::{Error, Result};
-use crate::report;
 use crate::run::{
-    CompareOptions, Interrupt, Progress, TrainJob, compare, create_folder, from_checkpoint, infer_seeds, pretrain,
+    CompareOptions, Interrupt, Progress, TrainJob, compare, create_folder, evaluation, from_checkpoint, infer_seeds, pretrain,
     score_seeds,
 };
 use crate::settings;
@@ -142,8 +141,8 @@ fn run_eval(args: &EvalArgs) -> Result<()> {
     let dataset = Dataset::open(&args.data, &args.split)?;
     let config = EvalConfig { background_score: args.background_score, ..EvalConfig::default() };
     let scores = score_seeds(&args.seeds, &dataset, &config)?;
-    let report = report::evaluation(&dataset, &args.split, &scores.curve, &config)?;
-    say(&if args.json { report.to_json()? } else { report.to_text(args.per_class) })
+    let report = evaluation(&dataset, &args.split, &scores.curve, &config)?;
+    say(&if args.json { report.to_json()? } else { report.to_text(args.per_class)? })
 }
 
 fn run_compare(args: &CompareArgs, progress: &Progress) -> Result<()> {
@@ -183,7 +182,7 @@ fn run_compare(args: &CompareArgs, progress: &Progress) -> Result<()> {
     write_text(&args.out.join("results.json"), &json)?;
     let page = args.out.join("report.html");
     write_text(&page, &report.to_html()?)?;
-    let text = report.to_text(args.per_class);
+    let text = report.to_text(args.per_class)?;
     write_text(&args.out.join("table.txt"), &text)?;
     if args.json { say(&json) } else { say(&format!("{text}\nreport: {}", page.display())) }
 }

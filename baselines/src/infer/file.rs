@@ -42,12 +42,8 @@ struct Header {
 /// # Errors
 /// When the folder does not exist or cannot be written.
 pub fn write_seeds(path: &Path, seeds: &SeedMaps, precision: Precision) -> Result<()> {
-    let header = Header {
-        version: VERSION,
-        classes: seeds.classes().to_vec(),
-        height: seeds.height(),
-        width: seeds.width(),
-    };
+    let header =
+        Header { version: VERSION, classes: seeds.classes().to_vec(), height: seeds.height(), width: seeds.width() };
     let header = serde_json::to_string(&header).map_err(|err| Error::data(path, err.to_string()))?;
     let (dtype, data): (Dtype, Vec<u8>) = match precision {
         Precision::Half => (Dtype::F16, seeds.maps().iter().flat_map(|s| f16::from_f32(*s).to_le_bytes()).collect()),

@@ -73,9 +73,10 @@ fn load_start(model: &Model, weights: &str, device: &Device) -> Result<()> {
         .collect();
     let report = model.store.load_partial(&tensors)?;
     let scope = format!("{MODEL_SCOPE}.");
-    let missing = report.missing.iter().find(|name| {
-        name.starts_with(&scope) && model.baseline.parameter_group(name) != ParameterGroup::FromScratch
-    });
+    let missing = report
+        .missing
+        .iter()
+        .find(|name| name.starts_with(&scope) && model.baseline.parameter_group(name) != ParameterGroup::FromScratch);
     if let Some(name) = missing {
         return Err(Error::data(path, format!("start weights have no tensor `{name}`")));
     }

@@ -50,7 +50,10 @@ pub struct CompareOptions<'a> {
 /// When the data is invalid, a method is not configured, a loss diverges, or the user interrupts.
 pub fn compare(options: &CompareOptions<'_>, progress: &Progress, interrupt: &Interrupt) -> Result<Report> {
     if !options.dataset.has_masks() {
-        return Err(Error::data(options.dataset.images().root(), "no masks to score seeds against (SegmentationClass)"));
+        return Err(Error::data(
+            options.dataset.images().root(),
+            "no masks to score seeds against (SegmentationClass)",
+        ));
     }
     let plan = plan(options)?;
     let total_threads = rayon::current_num_threads();
@@ -199,7 +202,9 @@ fn collect(outcomes: Vec<Option<Result<Unit>>>) -> Result<Vec<Unit>> {
 pub(crate) fn mean_times(units: &[&Unit]) -> Option<StepTimes> {
     let trained: Vec<&StepTimes> = units.iter().map(|unit| &unit.times).filter(|t| !t.forward.is_zero()).collect();
     let count = u32::try_from(trained.len()).ok().filter(|count| *count > 0)?;
-    let mean = |pick: fn(&StepTimes) -> std::time::Duration| trained.iter().map(|t| pick(t)).sum::<std::time::Duration>() / count;
+    let mean = |pick: fn(&StepTimes) -> std::time::Duration| {
+        trained.iter().map(|t| pick(t)).sum::<std::time::Duration>() / count
+    };
     Some(StepTimes {
         forward: mean(|t| t.forward),
         objective: mean(|t| t.objective),

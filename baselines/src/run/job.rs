@@ -76,16 +76,10 @@ impl TrainJob<'_> {
     /// # Errors
     /// When data is invalid, a loss diverges, or the user interrupts; what was learnt by then is saved in the last case.
     pub fn run(&self, resume: bool, progress: &Progress, interrupt: &Interrupt) -> Result<TrainOutcome> {
-        let loader = Loader::new(
-            Arc::clone(&self.images),
-            self.config.loader.clone(),
-            self.seed,
-            self.device.clone(),
-        )?;
+        let loader = Loader::new(Arc::clone(&self.images), self.config.loader.clone(), self.seed, self.device)?;
         let total = self.config.train.total_steps(loader.steps_per_epoch());
         let mut model = build(self.config, self.regularizers, self.images.layout(), self.seed, self.device)?;
-        let mut optimizer =
-            PolySgd::new(self.config.optimizer.clone(), model.baseline.as_ref(), &model.store, total)?;
+        let mut optimizer = PolySgd::new(self.config.optimizer.clone(), model.baseline.as_ref(), &model.store, total)?;
         let path = self.folder.join(CHECKPOINT_FILE);
         let (mut done, mut history) = (0, Vec::new());
         if resume && path.exists() {
@@ -138,25 +132,13 @@ impl TrainJob<'_> {
         })
     }
 
-    fn save(
-        &self,
-        path: &Path,
-        step: usize,
-        model: &Model,
-        optimizer: &PolySgd,
-        history: &[StepRecord],
-    ) -> Result<()> {
+    fn save(&self, path: &Path, step: usize, model: &Model, optimizer: &PolySgd, history: &[StepRecord]) -> Result<()> {
         // The curves first: a checkpoint is only ever as new as they are.
         write_history(&self.folder.join(METRICS_FILE), history)?;
         checkpoint::save(path, &self.info(step)?, &model.store, model.baseline.as_ref(), optimizer)
     }
 
-    fn take_up(
-        &self,
-        path: &Path,
-        model: &mut Model,
-        optimizer: &mut PolySgd,
-    ) -> Result<(usize, Vec<StepRecord>)> {
+    fn take_up(&self, path: &Path, model: &mut Model, optimizer: &mut PolySgd) -> Result<(usize, Vec<StepRecord>)> {
         let saved = Checkpoint::read(path, self.device)?;
         let step = saved.info.step;
         let expected = self.info(step)?;

@@ -47,7 +47,7 @@ pub fn pretrain(
     let device = Device::Cpu;
     let model = build(config, &[], images.layout(), config.seed, &device)?;
     let classes = images.class_names().to_vec();
-    let loader = Loader::new(images, config.loader.clone(), config.seed, device)?;
+    let loader = Loader::new(images, config.loader.clone(), config.seed, &device)?;
     let total = config.train.total_steps(loader.steps_per_epoch());
     let mut optimizer = PolySgd::new(config.optimizer.clone(), model.baseline.as_ref(), &model.store, total)?;
     let draws = SeededSampler::new(config.seed).child("pretrain");

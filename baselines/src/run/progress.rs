@@ -29,7 +29,8 @@ impl Progress {
     pub fn bar(&self, what: &str, len: usize) -> ProgressBar {
         let bar = self.bars.add(ProgressBar::new(len as u64));
         // The template is a constant; a mistake in it only costs the layout.
-        if let Ok(style) = ProgressStyle::with_template("{prefix:24} {bar:32} {pos:>5}/{len:5} {elapsed_precise} {msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{prefix:24} {bar:32} {pos:>5}/{len:5} {elapsed_precise} {msg}")
+        {
             bar.set_style(style);
         }
         bar.set_prefix(what.to_string());

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use candle_wsss::SeededSampler;
-use image::RgbImage;
 
-use crate::data::color_map;
-use crate::error::{Error, Result};
-use crate::eval::{AbsentClass, ClassCounts, bootstrap_difference};
+use crate::config::EvalConfig;
+use crate::data::{Dataset, color_map};
+use crate::error::Result;
+use crate::eval::{AbsentClass, ClassCounts, Curve, bootstrap_difference};
 use crate::infer;
 use crate::report::{
-    Gallery, GalleryRow, LossCurve, Method, OmittedCount, Panel, Picture, PictureFormat, Protocol, Repeat, Report,
-    ReportClass, draw_labels,
+    Gallery, GalleryRow, Layer, LossCurve, Method, OmittedCount, Pen, PictureFormat, Protocol, Repeat, Report, ReportClass,
+    extremes,
 };
 use crate::run::compare::{CompareOptions, mean_times, title};
 use crate::run::job::StepRecord;
@@ -56,20 +56,15 @@ impl Comparison {
 /// Puts the numbers, curves and pictures of a comparison together.
 pub(crate) fn build_report(options: &CompareOptions<'_>, comparison: &Comparison) -> Result<Report> {
     let config = options.config;
-    let palette = color_map();
-    let mut classes = vec![ReportClass { name: "background".to_string(), color: palette[0] }];
-    classes.extend(
-        options
-            .dataset
-            .class_names()
-            .iter()
-            .zip(palette.iter().skip(1))
-            .map(|(name, color)| ReportClass { name: name.clone(), color: *color }),
-    );
     let mut report = Report {
         title: format!("Seeds of {}", titles(options).join(", ")),
-        protocol: protocol(options),
-        classes,
+        protocol: Protocol {
+            stage: "seeds, trained with image-level labels of the same split".to_string(),
+            scales: config.infer.scales.clone(),
+            flip: config.infer.flip,
+            ..protocol(&options.dataset, options.split, &config.eval)
+        },
+        classes: classes(&options.dataset),
         thresholds: config.eval.thresholds.thresholds()?,
         methods: Vec::new(),
         galleries: galleries(options, comparison)?,
@@ -97,26 +92,49 @@ pub(crate) fn build_report(options: &CompareOptions<'_>, comparison: &Comparison
     Ok(report)
 }
 
+/// The report of seeds that came from anywhere: one method, one curve.
+///
+/// # Errors
+/// When the fixed background score is not on the curve.
+pub fn evaluation(dataset: &Dataset, split: &str, curve: &Curve, config: &EvalConfig) -> Result<Report> {
+    let repeat = Repeat::from_curve(0, curve, config.background_score, config.absent_class)?;
+    Ok(Report {
+        title: "Seeds".to_string(),
+        protocol: Protocol {
+            threshold_rule: "best: the background score with the highest mIoU on the evaluated split".to_string(),
+            stage: "seeds as given".to_string(),
+            ..protocol(dataset, split, config)
+        },
+        classes: classes(dataset),
+        thresholds: curve.thresholds().to_vec(),
+        methods: vec![Method { name: "seeds".to_string(), repeats: vec![repeat], image_bootstrap: None }],
+        ..Report::default()
+    })
+}
+
+fn classes(dataset: &Dataset) -> Vec<ReportClass> {
+    let names = std::iter::once("background").chain(dataset.class_names().iter().map(String::as_str));
+    names.zip(color_map()).map(|(name, color)| ReportClass { name: name.to_string(), color }).collect()
+}
+
 fn titles(options: &CompareOptions<'_>) -> Vec<String> {
     options.methods.iter().map(|method| title(options, method)).collect()
 }
 
-fn protocol(options: &CompareOptions<'_>) -> Protocol {
-    let root = options.dataset.images().root();
+fn protocol(dataset: &Dataset, split: &str, config: &EvalConfig) -> Protocol {
+    let root = dataset.images().root();
     let name = root.file_name().map_or_else(|| root.display().to_string(), |name| name.to_string_lossy().into_owned());
     Protocol {
         dataset: name,
-        split: options.split.to_string(),
-        num_images: options.dataset.len(),
+        split: split.to_string(),
+        num_images: dataset.len(),
         ground_truth: "SegmentationClass, void pixels (255) ignored".to_string(),
-        stage: "seeds, trained with image-level labels of the same split".to_string(),
-        threshold_rule: "best: the background score with the highest mIoU on the evaluated split, for each training"
+        threshold_rule: "best: the background score with the highest mIoU on the evaluated split, per training"
             .to_string(),
-        fixed_score: options.config.eval.background_score,
-        absent_class: options.config.eval.absent_class,
+        fixed_score: config.background_score,
+        absent_class: config.absent_class,
         crf: "none".to_string(),
-        scales: options.config.infer.scales.clone(),
-        flip: options.config.infer.flip,
+        ..Protocol::default()
     }
 }
 
@@ -222,30 +240,20 @@ fn galleries(options: &CompareOptions<'_>, comparison: &Comparison) -> Result<Ve
         &spaced,
     )?];
     if let (Some(first), Some(last)) = (shown.first(), shown.last().filter(|_| shown.len() > 1)) {
-        let gains = gains(options, first, last);
-        let order = |sign: f64| -> Vec<usize> {
-            let mut order: Vec<usize> = (0..gains.len()).collect();
-            order.sort_by(|a, b| (sign * gains[*b]).total_cmp(&(sign * gains[*a])).then(a.cmp(b)));
-            order.truncate(GALLERY_ROWS);
-            order
-        };
-        for (word, sign) in [("gains most", 1.0), ("loses most", -1.0)] {
-            galleries.push(gallery(
-                options,
-                &shown,
-                format!("Where {} {word} over {}", last.title, first.title),
-                "By mean IoU over the image's own classes and background, each method at its best score.".to_string(),
-                &order(sign),
-            )?);
+        let (losses, gains) = extremes(&gains(options, first, last), GALLERY_ROWS);
+        for (word, images) in [("gains most", gains), ("loses most", losses)] {
+            let title = format!("Where {} {word} over {}", last.title, first.title);
+            let note = "By mean IoU of the classes an image or its seeds have, each method at its best score.";
+            galleries.push(gallery(options, &shown, title, note.to_string(), &images)?);
         }
     }
     Ok(galleries)
 }
 
-fn gains(options: &CompareOptions<'_>, reference: &Unit, candidate: &Unit) -> Vec<f64> {
+fn gains(options: &CompareOptions<'_>, reference: &Unit, candidate: &Unit) -> Vec<Option<f64>> {
     let absent = options.config.eval.absent_class;
-    let of = |unit: &Unit, image: usize| image_iou(unit, image, absent).unwrap_or(0.0);
-    (0..options.dataset.len()).map(|image| of(candidate, image) - of(reference, image)).collect()
+    let gain = |image| Some(image_iou(candidate, image, absent)? - image_iou(reference, image, absent)?);
+    (0..options.dataset.len()).map(gain).collect()
 }
 
 // Over the classes the image or its seeds have, whatever the convention for whole splits.
@@ -272,20 +280,16 @@ fn row(options: &CompareOptions<'_>, shown: &[&Unit], index: usize) -> Result<Ga
     let absent = options.config.eval.absent_class;
     let palette = color_map();
     let image = dataset.image(index)?;
-    let encode = |drawn: &RgbImage| Picture::encode(drawn, PICTURE_SIDE, PictureFormat::Png);
     let mask = dataset.mask(index)?;
-    let mut panels = vec![
-        Panel { picture: encode(&image)?, mean_iou: None },
-        Panel { picture: encode(&draw_labels(&image, &mask.data, &palette)?)?, mean_iou: None },
-    ];
+    let mut labels = Vec::new();
     for unit in shown {
-        let path = array_path(&unit.seeds, dataset.name(index));
-        let maps = infer::read_seeds(&path)?;
+        let maps = infer::read_seeds(&array_path(&unit.seeds, dataset.name(index)))?;
         let best = unit.scores.curve.best(absent).map_or(options.config.eval.background_score, |best| best.threshold);
-        let drawn = draw_labels(&image, &maps.labels(best as f32), &palette)
-            .map_err(|err| Error::data(&path, err.to_string()))?;
-        panels.push(Panel { picture: encode(&drawn)?, mean_iou: image_iou(unit, index, absent) });
+        labels.push((maps.labels(best as f32), image_iou(unit, index, absent)));
     }
-    let classes = dataset.labels(index).iter().map(|class| class + 1).collect();
-    Ok(GalleryRow { id: dataset.name(index).to_string(), classes, panels })
+    let mut layers = vec![Layer::Image, Layer::Labels { labels: &mask.data, mean_iou: None }];
+    layers.extend(labels.iter().map(|(labels, mean_iou)| Layer::Labels { labels, mean_iou: *mean_iou }));
+    let classes: Vec<usize> = dataset.labels(index).iter().map(|class| class + 1).collect();
+    let pen = Pen { palette: &palette, max_side: PICTURE_SIDE, format: PictureFormat::Png };
+    GalleryRow::draw(dataset.name(index), &classes, &image, &layers, pen)
 }

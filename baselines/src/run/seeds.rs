@@ -84,11 +84,8 @@ fn named(name: &str, err: Error) -> Error {
 }
 
 fn write_labels(path: &Path, maps: &SeedMaps, background_score: f64) -> Result<()> {
-    let mask = Mask {
-        width: maps.width() as u32,
-        height: maps.height() as u32,
-        data: maps.labels(background_score as f32),
-    };
+    let mask =
+        Mask { width: maps.width(), height: maps.height(), data: maps.labels(background_score as f32) };
     write_mask(path, &mask)
 }
 
@@ -121,10 +118,13 @@ pub fn score_seeds(folder: &Path, dataset: &Dataset, config: &EvalConfig) -> Res
             let path = array_path(folder, dataset.name(index));
             let maps = infer::read_seeds(&path)?;
             let mask = dataset.mask(index)?;
-            let size = (mask.height as usize, mask.width as usize);
+            let size = (mask.height, mask.width);
             if size != (maps.height(), maps.width()) {
                 let got = (maps.height(), maps.width());
-                return Err(Error::data(&path, format!("expected {} x {} as the mask, got {} x {}", size.0, size.1, got.0, got.1)));
+                return Err(Error::data(
+                    &path,
+                    format!("expected {} x {} as the mask, got {} x {}", size.0, size.1, got.0, got.1),
+                ));
             }
             sweep.image(&mask.data, &maps).map_err(|err| Error::data(&path, err.to_string()))
         })
