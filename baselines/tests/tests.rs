@@ -3,3 +3,7 @@
 #[path = "../../tests/common/fixture.rs"]
 #[allow(dead_code, reason = "shared with the core crate's tests; each uses its part")]
 mod fixture;
+
+mod eval;
+mod infer;
+mod report;

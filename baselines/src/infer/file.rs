@@ -8,6 +8,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
+use crate::data::write_atomic;
 use crate::error::{Error, Result};
 use crate::infer::seed_maps::SeedMaps;
 
@@ -42,12 +43,8 @@ struct Header {
 /// # Errors
 /// When the folder does not exist or cannot be written.
 pub fn write_seeds(path: &Path, seeds: &SeedMaps, precision: Precision) -> Result<()> {
-    let header = Header {
-        version: VERSION,
-        classes: seeds.classes().to_vec(),
-        height: seeds.height(),
-        width: seeds.width(),
-    };
+    let header =
+        Header { version: VERSION, classes: seeds.classes().to_vec(), height: seeds.height(), width: seeds.width() };
     let header = serde_json::to_string(&header).map_err(|err| Error::data(path, err.to_string()))?;
     let (dtype, data): (Dtype, Vec<u8>) = match precision {
         Precision::Half => (Dtype::F16, seeds.maps().iter().flat_map(|s| f16::from_f32(*s).to_le_bytes()).collect()),
@@ -58,7 +55,7 @@ pub fn write_seeds(path: &Path, seeds: &SeedMaps, precision: Precision) -> Resul
     let metadata = HashMap::from([(HEADER_KEY.to_string(), header)]);
     let bytes = safetensors::serialize([(TENSOR, view)], Some(metadata));
     let bytes = bytes.map_err(|err| Error::data(path, err.to_string()))?;
-    crate::data::write_atomic(path, &bytes)
+    write_atomic(path, |file| file.write_all(&bytes))
 }
 
 /// Reads what [`write_seeds`] wrote.
