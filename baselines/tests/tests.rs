@@ -9,3 +9,6 @@ mod hsc_step;
 mod network;
 mod seam;
 mod support;
+mod eval;
+mod infer;
+mod report;

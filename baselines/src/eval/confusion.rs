@@ -3,8 +3,8 @@
 use candle_wsss::Error;
 use serde::{Deserialize, Serialize};
 
+use crate::data::VOID;
 use crate::error::Result;
-use crate::infer::VOID;
 
 /// Added to the union by the released code, so that an absent class divides 0 by it.
 const UNION_EPSILON: f64 = 1e-10;
@@ -13,7 +13,7 @@ const UNION_EPSILON: f64 = 1e-10;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AbsentClass {
-    /// It counts as an IoU of 0, and 1e-10 is added to every union: the released code of SEAM, PPC and HSC.
+    /// It counts as an `IoU` of 0, and 1e-10 is added to every union: the released code of SEAM, PPC and HSC.
     #[default]
     AsZero,
     /// It is left out of the mean: the released code of EPS, and the usual convention.
@@ -27,7 +27,7 @@ pub struct Confusion {
     counts: Vec<u64>,
 }
 
-/// What the IoU of every class is made of: the margins and the diagonal of a [`Confusion`].
+/// What the `IoU` of every class is made of: the margins and the diagonal of a [`Confusion`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassCounts {
     true_positive: Vec<u64>,
@@ -99,12 +99,12 @@ impl Confusion {
         }
     }
 
-    /// IoU of every class; see [`ClassCounts::ious`].
+    /// `IoU` of every class; see [`ClassCounts::ious`].
     pub fn ious(&self, absent: AbsentClass) -> Vec<Option<f64>> {
         self.class_counts().ious(absent)
     }
 
-    /// Mean IoU; see [`ClassCounts::mean_iou`].
+    /// mIoU; see [`ClassCounts::mean_iou`].
     pub fn mean_iou(&self, absent: AbsentClass) -> Option<f64> {
         self.class_counts().mean_iou(absent)
     }
@@ -167,7 +167,7 @@ impl ClassCounts {
             .collect()
     }
 
-    /// Mean of the IoUs that are defined; `None` when none is.
+    /// Mean of the `IoU`s that are defined; `None` when none is.
     pub fn mean_iou(&self, absent: AbsentClass) -> Option<f64> {
         let defined: Vec<f64> = self.ious(absent).into_iter().flatten().collect();
         (!defined.is_empty()).then(|| defined.iter().sum::<f64>() / defined.len() as f64)

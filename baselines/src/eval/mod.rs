@@ -1,4 +1,4 @@
-//! Evaluation of seeds: IoU per class, the curve over background scores, and comparisons that say how sure they are.
+//! Evaluation of seeds: `IoU` per class, the curve over background scores, and comparisons that say how sure they are.
 
 mod confusion;
 mod cross_fit;

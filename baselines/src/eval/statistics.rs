@@ -76,7 +76,7 @@ impl Default for BootstrapConfig {
     }
 }
 
-/// Difference of two methods' mean IoU, with a percentile interval over resampled images.
+/// Difference of two methods' mIoU, with a percentile interval over resampled images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BootstrapInterval {
     /// Candidate minus reference on the split itself.
@@ -96,7 +96,7 @@ pub struct BootstrapInterval {
 /// Draws images with replacement, the same for both methods, and pools their counts: how much of the difference could
 /// be owed to the choice of images.
 ///
-/// Each method is given as `[repeat][image]`; its mean IoU is averaged over the repeats. The interval tells nothing of
+/// Each method is given as `[repeat][image]`; its mIoU is averaged over the repeats. The interval tells nothing of
 /// the spread between trainings, for which see [`PairedDifference`].
 ///
 /// # Errors

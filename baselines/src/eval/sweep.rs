@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use candle_wsss::Error;
 
+use crate::data::{MAX_CLASSES, VOID};
 use crate::error::Result;
 use crate::eval::confusion::{AbsentClass, ClassCounts, Confusion, expect_class, expect_pixels};
-use crate::infer::{SeedMaps, VOID};
+use crate::infer::SeedMaps;
 
 /// Counts over all images, for all thresholds.
 #[derive(Clone, Debug)]
@@ -48,8 +49,8 @@ impl Sweep {
     /// When there are no classes beside the background or too many for 8 bits, or no thresholds, or when the thresholds
     /// do not ascend, are negative (a class the image does not have would win) or not finite.
     pub fn new(num_classes: usize, thresholds: Vec<f64>) -> Result<Self> {
-        if num_classes < 2 || num_classes > usize::from(VOID) {
-            let reason = format!("must be between 2 and {VOID}, is {num_classes}");
+        if !(2..=MAX_CLASSES + 1).contains(&num_classes) {
+            let reason = format!("must be between 2 and {}, is {num_classes}", MAX_CLASSES + 1);
             return Err(Error::config("num_classes", reason).into());
         }
         if thresholds.is_empty() {
@@ -196,7 +197,7 @@ impl ImageHistogram {
         Some(confusion)
     }
 
-    /// As [`Self::confusion`], reduced to what the IoU needs.
+    /// As [`Self::confusion`], reduced to what the `IoU` needs.
     pub fn class_counts(&self, index: usize) -> Option<ClassCounts> {
         self.confusion(index).map(|confusion| confusion.class_counts())
     }
@@ -216,7 +217,7 @@ pub struct CurvePoint {
     pub index: usize,
     /// Background score.
     pub threshold: f64,
-    /// Mean IoU there, in `[0, 1]`.
+    /// mIoU there, in `[0, 1]`.
     pub mean_iou: f64,
 }
 
@@ -231,12 +232,12 @@ impl Curve {
         &self.points
     }
 
-    /// Mean IoU at every threshold.
+    /// mIoU at every threshold.
     pub fn mean_ious(&self, absent: AbsentClass) -> Vec<Option<f64>> {
         self.points.iter().map(|point| point.mean_iou(absent)).collect()
     }
 
-    /// The point of the largest mean IoU, the lowest threshold among equals; `None` when none is defined.
+    /// The point of the largest mIoU, the lowest threshold among equals; `None` when none is defined.
     pub fn best(&self, absent: AbsentClass) -> Option<CurvePoint> {
         let mut best: Option<CurvePoint> = None;
         for (index, mean_iou) in self.mean_ious(absent).into_iter().enumerate() {
@@ -262,7 +263,7 @@ impl Curve {
         found.ok_or_else(|| Error::config("background_score", reason()).into())
     }
 
-    /// The point at a background score; `None` as mean IoU never occurs under [`AbsentClass::AsZero`].
+    /// The point at a background score; `None` as mIoU never occurs under [`AbsentClass::AsZero`].
     ///
     /// # Errors
     /// When the score is not one of the thresholds.

@@ -3,6 +3,7 @@
 use candle_wsss::Error;
 use serde::{Deserialize, Serialize};
 
+use crate::data::Filter;
 use crate::error::Result;
 
 /// Which maps of the network seeds are made of, and how their sum becomes scores.
@@ -17,12 +18,34 @@ pub enum MapSource {
     Softmax,
 }
 
+/// How images are brought to another scale.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageFilter {
+    /// Pillow's `BICUBIC`: the released code of all four papers.
+    #[default]
+    Bicubic,
+    /// Pillow's `BILINEAR`.
+    Bilinear,
+}
+
+impl From<ImageFilter> for Filter {
+    fn from(filter: ImageFilter) -> Self {
+        match filter {
+            ImageFilter::Bicubic => Self::Bicubic,
+            ImageFilter::Bilinear => Self::Bilinear,
+        }
+    }
+}
+
 /// How seed maps are made. The default is the released code of SEAM.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InferConfig {
     /// Factors the image is resized by, each one run of the network; their maps are summed.
     pub scales: Vec<f64>,
+    /// How the image is resized.
+    pub image_filter: ImageFilter,
     /// Whether every scale is run on the mirrored image as well.
     pub flip: bool,
     /// What is summed, and how the sum is normalised.
@@ -31,7 +54,8 @@ pub struct InferConfig {
 
 impl Default for InferConfig {
     fn default() -> Self {
-        Self { scales: vec![0.5, 1.0, 1.5, 2.0], flip: true, source: MapSource::default() }
+        let scales = vec![0.5, 1.0, 1.5, 2.0];
+        Self { scales, image_filter: ImageFilter::default(), flip: true, source: MapSource::default() }
     }
 }
 
@@ -58,7 +82,7 @@ impl InferConfig {
     /// assert_eq!(InferConfig::scaled_len(333, 0.5), 166);
     /// assert_eq!(InferConfig::scaled_len(375, 0.5), 188);
     /// ```
-    pub fn scaled_len(len: u32, scale: f64) -> u32 {
-        ((f64::from(len) * scale).round_ties_even() as u32).max(1)
+    pub fn scaled_len(len: usize, scale: f64) -> usize {
+        ((len as f64 * scale).round_ties_even() as usize).max(1)
     }
 }

@@ -8,6 +8,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
+use crate::data::write_atomic;
 use crate::error::{Error, Result};
 use crate::infer::seed_maps::SeedMaps;
 
@@ -54,7 +55,7 @@ pub fn write_seeds(path: &Path, seeds: &SeedMaps, precision: Precision) -> Resul
     let metadata = HashMap::from([(HEADER_KEY.to_string(), header)]);
     let bytes = safetensors::serialize([(TENSOR, view)], Some(metadata));
     let bytes = bytes.map_err(|err| Error::data(path, err.to_string()))?;
-    crate::data::write_atomic(path, &bytes)
+    write_atomic(path, |file| file.write_all(&bytes))
 }
 
 /// Reads what [`write_seeds`] wrote.

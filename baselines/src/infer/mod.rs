@@ -6,8 +6,8 @@ mod fuse;
 mod run;
 mod seed_maps;
 
-pub use config::{InferConfig, MapSource};
+pub use config::{ImageFilter, InferConfig, MapSource};
 pub use file::{Precision, read_seeds, write_seeds};
 pub use fuse::{NetworkMap, normalize_maps, sum_maps};
 pub use run::seeds;
-pub use seed_maps::{SeedMaps, VOID};
+pub use seed_maps::SeedMaps;

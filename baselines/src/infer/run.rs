@@ -3,8 +3,9 @@
 use candle_core::{DType, Device, Tensor};
 use candle_wsss::{Baseline, Error, Mode, Normalization, View};
 use image::RgbImage;
-use image::imageops::{FilterType, flip_horizontal};
+use image::imageops::flip_horizontal;
 
+use crate::data::resize;
 use crate::error::Result;
 use crate::infer::config::{InferConfig, MapSource};
 use crate::infer::fuse::{NetworkMap, normalize_maps, sum_maps};
@@ -38,8 +39,8 @@ pub fn seeds(
     }
     let mut maps = Vec::with_capacity(2 * config.scales.len());
     for &scale in &config.scales {
-        let (width, height) = (InferConfig::scaled_len(width, scale), InferConfig::scaled_len(height, scale));
-        let scaled = resize(image, width, height);
+        let (height, width) = (InferConfig::scaled_len(size.0, scale), InferConfig::scaled_len(size.1, scale));
+        let scaled = resize(image, width, height, config.image_filter.into());
         let mut batch = vec![normalized(&scaled, normalization, device)?];
         if config.flip {
             batch.push(normalized(&flip_horizontal(&scaled), normalization, device)?);
@@ -87,8 +88,4 @@ fn normalized(image: &RgbImage, normalization: Normalization, device: &Device) -
         values.extend(pixels.iter().skip(channel).step_by(3).map(|value| table[usize::from(*value)]));
     }
     Ok(Tensor::from_vec(values, (3, height, width), device)?)
-}
-
-fn resize(image: &RgbImage, width: u32, height: u32) -> RgbImage {
-    image::imageops::resize(image, width, height, FilterType::CatmullRom)
 }

@@ -2,10 +2,8 @@
 
 use candle_wsss::Error;
 
+use crate::data::{BACKGROUND, MAX_CLASSES, VOID};
 use crate::error::Result;
-
-/// Value of a pixel without ground truth, in masks of the palette convention.
-pub const VOID: u8 = u8::MAX;
 
 /// Scores of the classes of one image, at the size of the image.
 ///
@@ -28,9 +26,8 @@ impl SeedMaps {
         if classes.windows(2).any(|pair| pair[0] >= pair[1]) {
             return Err(Error::value("seed maps", format!("classes must ascend, are {classes:?}")).into());
         }
-        if let Some(&last) = classes.last().filter(|last| **last >= usize::from(VOID) - 1) {
-            let limit = usize::from(VOID) - 1;
-            return Err(Error::value("seed maps", format!("classes must be below {limit}, one is {last}")).into());
+        if let Some(&last) = classes.last().filter(|last| **last >= MAX_CLASSES) {
+            return Err(Error::value("seed maps", format!("classes must be below {MAX_CLASSES}, one is {last}")).into());
         }
         let expected = height.checked_mul(width).and_then(|pixels| pixels.checked_mul(classes.len()));
         if expected != Some(maps.len()) {
@@ -78,7 +75,9 @@ impl SeedMaps {
         let (scores, winners) = self.winners();
         // Classes fit in 8 bits by construction.
         let labels: Vec<u8> = self.classes.iter().map(|class| u8::try_from(class + 1).unwrap_or(VOID)).collect();
-        let label = |(score, winner): (f32, u8)| if score > background_score { labels[usize::from(winner)] } else { 0 };
+        let label = |(score, winner): (f32, u8)| {
+            if score > background_score { labels[usize::from(winner)] } else { BACKGROUND }
+        };
         scores.into_iter().zip(winners).map(label).collect()
     }
 

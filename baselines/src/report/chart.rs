@@ -56,7 +56,8 @@ pub(crate) fn css_color(method: usize) -> String {
 impl Chart {
     /// The `<svg>` element; `None` when no curve has a point.
     pub(crate) fn to_svg(&self) -> Result<Option<String>> {
-        let all = || self.series.iter().flat_map(|series| &series.points).filter(|(x, y)| x.is_finite() && y.is_finite());
+        let all =
+            || self.series.iter().flat_map(|series| &series.points).filter(|(x, y)| x.is_finite() && y.is_finite());
         // Faint curves may leave the range; they are cut off there.
         let plain = || self.series.iter().filter(|series| !series.faint).flat_map(|series| &series.points);
         let Some((x_low, x_high)) = range(all().map(|point| point.0), 0.0) else { return Ok(None) };
@@ -65,8 +66,7 @@ impl Chart {
         // Measures and most losses are not negative; room below 0 would say otherwise.
         let y_low = if all().all(|point| point.1 >= 0.0) { y_low.max(0.0) } else { y_low };
         let mut svg = String::new();
-        self.draw(&mut svg, (x_low, x_high), (y_low, y_high))
-            .map_err(|err| Error::value("chart", err.to_string()))?;
+        self.draw(&mut svg, (x_low, x_high), (y_low, y_high)).map_err(|err| Error::value("chart", err.to_string()))?;
         Ok(Some(svg))
     }
 
@@ -155,7 +155,8 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 
 /// Mean over a window around every point, the width of the window a fortieth of the curve.
 pub(crate) fn smoothed(points: &[(usize, f64)]) -> Vec<(f64, f64)> {
-    let finite: Vec<(f64, f64)> = points.iter().filter(|point| point.1.is_finite()).map(|p| (p.0 as f64, p.1)).collect();
+    let finite: Vec<(f64, f64)> =
+        points.iter().filter(|point| point.1.is_finite()).map(|p| (p.0 as f64, p.1)).collect();
     let half = finite.len() / 80;
     let mean = |index: usize| {
         // The window stays symmetric at the ends, or they would bend.

@@ -23,11 +23,11 @@ pub struct Pen<'a> {
 pub enum Layer<'a> {
     /// Nothing: the image itself.
     Image,
-    /// Labels in the palette convention, with the mean IoU of this image if they are a prediction.
+    /// Labels in the palette convention, with the mIoU of this image if they are a prediction.
     Labels {
         /// One label per pixel, row-major.
         labels: &'a [u8],
-        /// Mean IoU against the ground truth of this image, in `[0, 1]`.
+        /// mIoU against the ground truth of this image, in `[0, 1]`.
         mean_iou: Option<f64>,
     },
     /// Scores from 0 to 1.

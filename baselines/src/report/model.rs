@@ -87,11 +87,11 @@ pub struct Method {
 pub struct Repeat {
     /// Seed of the training.
     pub seed: u64,
-    /// Mean IoU at every background score.
+    /// mIoU at every background score.
     pub curve: Vec<Option<f64>>,
-    /// IoU of every class at the best background score.
+    /// `IoU` of every class at the best background score.
     pub class_iou_at_best: Vec<Option<f64>>,
-    /// IoU of every class at the fixed background score.
+    /// `IoU` of every class at the fixed background score.
     pub class_iou_at_fixed: Vec<Option<f64>>,
     /// Share of the pixels labelled right at the best background score.
     pub pixel_accuracy_at_best: Option<f64>,
@@ -156,7 +156,7 @@ pub struct GalleryRow {
 pub struct Panel {
     /// The encoded picture.
     pub picture: Picture,
-    /// Mean IoU of this image, in `[0, 1]`, where the picture shows a prediction.
+    /// mIoU of this image, in `[0, 1]`, where the picture shows a prediction.
     pub mean_iou: Option<f64>,
 }
 

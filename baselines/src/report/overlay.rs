@@ -3,8 +3,8 @@
 use candle_wsss::Error;
 use image::{Rgb, RgbImage};
 
+use crate::data::VOID;
 use crate::error::Result;
-use crate::infer::VOID;
 
 /// Share of a class's colour inside its region.
 const REGION: f32 = 0.55;

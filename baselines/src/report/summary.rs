@@ -15,11 +15,11 @@ pub struct MethodSummary {
     pub name: String,
     /// Number of trainings.
     pub repeats: usize,
-    /// Mean IoU at each repeat's best background score.
+    /// mIoU at each repeat's best background score.
     pub best: Option<Spread>,
     /// Background score of the best point of every repeat.
     pub best_thresholds: Vec<f64>,
-    /// Mean IoU at the fixed background score.
+    /// mIoU at the fixed background score.
     pub fixed: Option<Spread>,
     /// Share of pixels labelled right at the best background score.
     pub pixel_accuracy: Option<Spread>,
@@ -117,10 +117,10 @@ impl Report {
     /// When the parts of the report do not fit each other.
     pub fn methods_table(&self) -> Result<Table> {
         let fixed = format!("mIoU at {}", self.protocol.fixed_score);
-        let columns = ["mIoU at best", "best score", "difference", &fixed, "difference", "over images", "pixel accuracy"];
+        let columns =
+            ["mIoU at best", "best score", "difference", &fixed, "difference", "over images", "pixel accuracy"];
         let columns = columns.map(|name| (name, Align::Right));
-        let mut table =
-            Table::new([("method", Align::Left), ("repeats", Align::Right)].into_iter().chain(columns));
+        let mut table = Table::new([("method", Align::Left), ("repeats", Align::Right)].into_iter().chain(columns));
         for summary in self.summaries()? {
             table.push([
                 summary.name.clone(),
@@ -137,7 +137,7 @@ impl Report {
         Ok(table)
     }
 
-    /// IoU of every class at the best background score, mean over repeats, in percent, with differences.
+    /// `IoU` of every class at the best background score, mean over repeats, in percent, with differences.
     ///
     /// # Errors
     /// When the parts of the report do not fit each other.
@@ -163,7 +163,7 @@ impl Report {
         Ok(table)
     }
 
-    /// Mean over repeats of the IoU of every class at the best background score, where any repeat has one.
+    /// Mean over repeats of the `IoU` of every class at the best background score, where any repeat has one.
     pub(crate) fn class_means(&self, method: &Method) -> Vec<Option<f64>> {
         let values = |class: usize| {
             method.repeats.iter().filter_map(|repeat| repeat.class_iou_at_best[class]).collect::<Vec<f64>>()
@@ -198,7 +198,8 @@ impl Report {
             let pairs = summary.best_difference.map_or(0, |difference| difference.count);
             if pairs < summary.repeats.max(summaries[0].repeats) {
                 let name = &summary.name;
-                cautions.push(format!("{name}: {pairs} repeats share a seed with the reference; only they are paired."));
+                cautions
+                    .push(format!("{name}: {pairs} repeats share a seed with the reference; only they are paired."));
             }
             if summary.image_bootstrap.is_some_and(|interval| interval.lower <= 0.0 && interval.upper >= 0.0) {
                 cautions.push(format!("{}: the interval over images holds 0.", summary.name));

@@ -42,7 +42,7 @@ impl Table {
 
     /// Columns padded with spaces, two between them, a rule under the header; every line ends with a line feed.
     pub fn to_text(&self) -> String {
-        let widths = self.widths(|cell| cell.chars().count());
+        let widths = self.widths();
         let mut text = String::new();
         let header: Vec<&str> = self.columns.iter().map(|(name, _)| name.as_str()).collect();
         let rule: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
@@ -54,12 +54,14 @@ impl Table {
         text
     }
 
-    fn widths(&self, len: impl Fn(&str) -> usize) -> Vec<usize> {
-        let cells = |column: usize| self.rows.iter().map(move |row| row[column].as_str());
-        let widest = |(column, (name, _)): (usize, &(String, Align))| {
-            cells(column).chain([name.as_str()]).map(&len).max().unwrap_or(0)
-        };
-        self.columns.iter().enumerate().map(widest).collect()
+    fn widths(&self) -> Vec<usize> {
+        let mut widths: Vec<usize> = self.columns.iter().map(|(name, _)| name.chars().count()).collect();
+        for row in &self.rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        widths
     }
 
     fn line(&self, text: &mut String, cells: &[impl AsRef<str>], widths: &[usize]) {
