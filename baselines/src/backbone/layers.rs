@@ -183,3 +183,107 @@ pub(crate) fn check_dropout(field: &str, probability: f64) -> Result<()> {
     }
     Err(Error::config(field, format!("must be at least 0 and below 1, is {probability}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+    use candle_wsss::ParameterStore;
+    use candle_wsss::testing::{assert_close, gradient_error, randn};
+
+    use super::*;
+
+    const CHANNELS: usize = 3;
+
+    fn layer(mode: BatchNormMode, weight: &Tensor, bias: &Tensor) -> BatchNormRelu {
+        let vb = ParameterStore::new().var_builder(0, DType::F64, &Device::Cpu);
+        let config = ResNet38dConfig { batch_norm: mode, batch_norm_momentum: 0.25, ..ResNet38dConfig::default() };
+        let start = BatchNormRelu::new(CHANNELS, &config, &vb).unwrap();
+        start.running_mean.set(&randn(8, &[CHANNELS]).unwrap()).unwrap();
+        start.running_var.set(&(randn(9, &[CHANNELS]).unwrap().sqr().unwrap() + 0.5).unwrap()).unwrap();
+        BatchNormRelu { weight: weight.clone(), bias: bias.clone(), ..start }
+    }
+
+    fn inputs() -> [Tensor; 3] {
+        [randn(1, &[2, CHANNELS, 3, 2]).unwrap(), randn(2, &[CHANNELS]).unwrap(), randn(3, &[CHANNELS]).unwrap()]
+    }
+
+    fn row(t: &Tensor) -> Vec<f64> {
+        t.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    // Mean, biased and unbiased variance of a channel, by definition.
+    fn moments(x: &Tensor, channel: usize) -> (f64, f64, f64) {
+        let all = row(&x.narrow(1, channel, 1).unwrap());
+        let mean = all.iter().sum::<f64>() / all.len() as f64;
+        let squares = all.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
+        (mean, squares / all.len() as f64, squares / (all.len() - 1) as f64)
+    }
+
+    fn expected(x: &Tensor, layer: &BatchNormRelu, statistics: impl Fn(usize) -> (f64, f64)) -> Tensor {
+        let (weight, bias) = (row(&layer.weight), row(&layer.bias));
+        let maps: Vec<Tensor> = (0..CHANNELS)
+            .map(|c| {
+                let (mean, var) = statistics(c);
+                let scale = weight[c] / (var + 1e-5).sqrt();
+                x.narrow(1, c, 1).unwrap().affine(scale, bias[c] - mean * scale).unwrap().relu().unwrap()
+            })
+            .collect();
+        Tensor::cat(&maps, 1).unwrap()
+    }
+
+    #[test]
+    fn stored_statistics_unless_training_on_the_batch() {
+        let [x, weight, bias] = inputs();
+        for (mode, training) in
+            [(BatchNormMode::Frozen, false), (BatchNormMode::Frozen, true), (BatchNormMode::Train, false)]
+        {
+            let layer = layer(mode, &weight, &bias);
+            let (mean, var) = (row(&layer.running_mean), row(&layer.running_var));
+            let want = expected(&x, &layer, |c| (mean[c], var[c]));
+            assert_close("stored", &layer.forward(&x, training).unwrap(), &want, 1e-14).unwrap();
+            assert_eq!((mean, var), (row(&layer.running_mean), row(&layer.running_var)));
+        }
+    }
+
+    #[test]
+    fn batch_statistics_normalise_and_move_the_running_ones() {
+        let [x, weight, bias] = inputs();
+        let layer = layer(BatchNormMode::Train, &weight, &bias);
+        let (mean, var) = (row(&layer.running_mean), row(&layer.running_var));
+        let got = layer.forward(&x, true).unwrap();
+        let want = expected(&x, &layer, |c| (moments(&x, c).0, moments(&x, c).1));
+        assert_close("batch", &got, &want, 1e-14).unwrap();
+        for c in 0..CHANNELS {
+            let (fresh, _, unbiased) = moments(&x, c);
+            let near = |got: f64, want: f64| assert!((got - want).abs() < 1e-14, "{got} against {want}");
+            near(row(&layer.running_mean)[c], 0.75 * mean[c] + 0.25 * fresh);
+            near(row(&layer.running_var)[c], 0.75 * var[c] + 0.25 * unbiased);
+        }
+    }
+
+    #[test]
+    fn gradients_pass_through_the_statistics() {
+        let cotangent = randn(4, &[2, CHANNELS, 3, 2]).unwrap();
+        for mode in [BatchNormMode::Frozen, BatchNormMode::Train] {
+            let error = gradient_error(&inputs(), 20, |x| {
+                Ok((layer(mode, &x[1], &x[2]).forward(&x[0], true)? * &cotangent)?.sum_all()?)
+            });
+            let error = error.unwrap();
+            assert!(error < 1e-6, "{mode:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn dropout_keeps_the_mean() {
+        let x = Tensor::ones((4, 500, 1, 2), DType::F64, &Device::Cpu).unwrap();
+        let mut sampler = candle_wsss::SeededSampler::new(0);
+        let mean = dropout2d(&x, 0.3, &mut sampler).unwrap().mean_all().unwrap().to_scalar::<f64>().unwrap();
+        assert!((mean - 1.0).abs() < 0.05, "{mean}");
+        assert_close("none dropped", &dropout2d(&x, 0.0, &mut sampler).unwrap(), &x, 0.0).unwrap();
+        let one_left = candle_wsss::ReplaySampler::new().record_numbers("", vec![0.29, 0.3]);
+        let x = Tensor::ones((1, 2, 1, 1), DType::F64, &Device::Cpu).unwrap();
+        let got = row(&dropout2d(&x, 0.3, &mut one_left.clone()).unwrap());
+        assert_eq!(got, [0.0, 1.0 / 0.7]);
+        assert!(check_dropout("p", 1.0).is_err());
+    }
+}
