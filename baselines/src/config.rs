@@ -29,7 +29,7 @@ const BUILTIN: [(&str, &str); 3] = [
 pub struct RunConfig {
     /// Seed of every draw.
     pub seed: u64,
-    /// Pretrained weights: a path, `embedded` for those that come with the program, or nothing.
+    /// Pretrained weights: a path, `embedded` for those that come with the program, or `none`.
     pub weights: Option<String>,
     /// The network being regularized.
     pub baseline: BaselineConfig,

@@ -5,10 +5,10 @@
 mod fixture;
 
 mod eps;
+mod eval;
 mod hsc_step;
+mod infer;
 mod network;
+mod report;
 mod seam;
 mod support;
-mod eval;
-mod infer;
-mod report;

@@ -19,15 +19,17 @@ struct Document<'a> {
 }
 
 impl Report {
-    /// Protocol, methods and classes as aligned text for a terminal.
+    /// Protocol and methods as aligned text for a terminal, and classes if wanted.
     ///
     /// # Errors
     /// When the parts of the report do not fit each other.
-    pub fn to_text(&self) -> Result<String> {
+    pub fn to_text(&self, per_class: bool) -> Result<String> {
         let mut text = format!("{}\n{}\n\n", self.title, self.protocol.line());
         text.push_str(&self.methods_table()?.to_text());
-        text.push('\n');
-        text.push_str(&self.classes_table()?.to_text());
+        if per_class {
+            text.push('\n');
+            text.push_str(&self.classes_table()?.to_text());
+        }
         let omitted = self.omitted_table();
         if !omitted.rows().is_empty() {
             text.push_str("\nTerms left out\n");

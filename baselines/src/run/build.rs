@@ -17,6 +17,9 @@ use crate::train::checkpoint::Checkpoint;
 const EMBEDDED_NAME: &str = "embedded";
 const EMBEDDED_WEIGHTS: &[u8] = include_bytes!("../../weights/embedded-start.safetensors");
 
+/// What `weights` is set to where a configuration has some and none are wanted.
+const NO_WEIGHTS: &str = "none";
+
 /// Scope of the baseline's parameters.
 pub(crate) const MODEL_SCOPE: &str = "model";
 
@@ -52,7 +55,7 @@ pub fn build(
         stacked = stacked.with_boxed(regularizer.build(&spec, vb.clone(), &draws)?)?;
     }
     let model = Model { baseline: Box::new(stacked), store };
-    if let Some(weights) = &config.weights {
+    if let Some(weights) = config.weights.as_ref().filter(|weights| *weights != NO_WEIGHTS) {
         load_start(&model, weights, device)?;
     }
     Ok(model)

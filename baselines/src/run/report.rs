@@ -11,8 +11,8 @@ use crate::error::Result;
 use crate::eval::{AbsentClass, ClassCounts, Curve, bootstrap_difference};
 use crate::infer;
 use crate::report::{
-    Gallery, GalleryRow, Layer, LossCurve, Method, OmittedCount, Pen, PictureFormat, Protocol, Repeat, Report, ReportClass,
-    extremes,
+    Gallery, GalleryRow, Layer, LossCurve, Method, OmittedCount, Pen, PictureFormat, Protocol, Repeat, Report,
+    ReportClass, extremes,
 };
 use crate::run::compare::{CompareOptions, mean_times, title};
 use crate::run::job::StepRecord;

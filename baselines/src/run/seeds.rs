@@ -84,8 +84,7 @@ fn named(name: &str, err: Error) -> Error {
 }
 
 fn write_labels(path: &Path, maps: &SeedMaps, background_score: f64) -> Result<()> {
-    let mask =
-        Mask { width: maps.width(), height: maps.height(), data: maps.labels(background_score as f32) };
+    let mask = Mask { width: maps.width(), height: maps.height(), data: maps.labels(background_score as f32) };
     write_mask(path, &mask)
 }
 
