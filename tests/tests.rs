@@ -1,3 +1,4 @@
 //! The one integration binary of the core crate.
 
 mod common;
+mod crf;
