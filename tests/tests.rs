@@ -2,3 +2,6 @@
 
 mod common;
 mod crf;
+mod hsc;
+mod ops;
+mod seed;

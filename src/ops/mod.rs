@@ -1,7 +1,21 @@
 //! Operations candle lacks, or whose gradient is not what the losses need.
+//!
+//! All of them take non-contiguous tensors, and give the same bits whatever the number of threads. Those with code of
+//! their own (a folder each) work in float32 and float64 on the CPU and report every other case as an error.
 
 mod dense_crf;
-mod stable;
+mod extremum;
+mod kernel;
+mod pointwise;
+mod resize;
+mod soft_margin;
+mod top_k;
+mod unit;
 
 pub use dense_crf::{DenseCrf, DenseCrfConfig, refine_label_pair};
-pub use stable::{relu, soft_margin};
+pub use extremum::{max_keepdim, min_keepdim};
+pub use pointwise::{abs, clamp, relu};
+pub use resize::{Corners, resize_bilinear, resize_nearest};
+pub use soft_margin::soft_margin;
+pub use top_k::{Order, TopK, top_k};
+pub use unit::{unit, unit_added};

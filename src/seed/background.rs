@@ -5,7 +5,7 @@
 use candle_core::{D, Tensor};
 
 use crate::error::{Error, Result};
-use crate::ops::max_keepdim;
+use crate::ops::{max_keepdim, relu};
 
 /// Overwrites the background channel by a constant.
 ///
@@ -36,7 +36,7 @@ pub fn one_minus_max(foreground: &Tensor) -> Result<Tensor> {
     Ok((1.0 - most)?)
 }
 
-/// `(1 - max_c foreground_c)^alpha`, one channel: a larger `alpha` means less background.
+/// `relu(1 - max_c foreground_c)^alpha`, one channel: a larger `alpha` means less background.
 ///
 /// # Errors
 /// When `alpha` is not positive, or as [`one_minus_max`].
@@ -44,7 +44,7 @@ pub fn power(foreground: &Tensor, alpha: f64) -> Result<Tensor> {
     if !(alpha > 0.0 && alpha.is_finite()) {
         return Err(Error::value("background alpha", format!("must be positive, is {alpha}")));
     }
-    Ok(one_minus_max(foreground)?.powf(alpha)?)
+    Ok(relu(&one_minus_max(foreground)?)?.powf(alpha)?)
 }
 
 fn foreground(map: &Tensor) -> Result<Tensor> {

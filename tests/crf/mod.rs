@@ -1,5 +1,7 @@
 //! Dense CRF: golden lattice output, a naive oracle, collapse of absent labels, thread counts.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which may panic")]
+
 use candle_core::{DType, Device, Tensor};
 use candle_wsss::Pair;
 use candle_wsss::ops::{DenseCrf, DenseCrfConfig, refine_label_pair};

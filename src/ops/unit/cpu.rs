@@ -1,0 +1,111 @@
+//! CPU code of the unit vectors.
+//!
+//! Deterministic: sums run along the axis in order, one thread per index before the axis.
+
+use candle_core::{Result, Shape, Tensor};
+
+use crate::ops::kernel::{Array, Axis, Kernel, Real, detached2, for_each_chunk};
+
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Denominator {
+    /// `max(norm, eps)`
+    AtLeast,
+    /// `norm + eps`
+    Added,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Unit {
+    pub(super) dim: usize,
+    pub(super) eps: f64,
+    pub(super) denominator: Denominator,
+}
+
+impl Unit {
+    /// The denominator for a norm.
+    fn denominator<T: Real>(&self, norm: T) -> T {
+        let eps = T::from_f64(self.eps);
+        match self.denominator {
+            Denominator::AtLeast if norm < eps => eps,
+            Denominator::AtLeast => norm,
+            Denominator::Added => norm + eps,
+        }
+    }
+
+    /// Derivative of the denominator by the norm, over the norm.
+    fn slope_over_norm<T: Real>(&self, norm: T) -> T {
+        let constant = match self.denominator {
+            Denominator::AtLeast => norm < T::from_f64(self.eps),
+            Denominator::Added => norm == T::zero(),
+        };
+        if constant { T::zero() } else { T::one() / norm }
+    }
+}
+
+impl Kernel<1> for Unit {
+    const NAME: &'static str = "unit";
+
+    fn forward<T: Real>(&self, [x]: [Array<'_, T>; 1]) -> Result<(Vec<T>, Shape)> {
+        let axis = Axis::of(x.dims, self.dim);
+        let mut y = vec![T::zero(); x.values.len()];
+        let block = axis.len * axis.inner;
+        for_each_chunk(&mut y, block, |i, y| {
+            let x = &x.values[i * block..][..block];
+            let mut denominator = dot(x, x, axis.inner);
+            for value in &mut denominator {
+                *value = self.denominator(value.sqrt());
+            }
+            for (y, x) in y.chunks_mut(axis.inner).zip(x.chunks(axis.inner)) {
+                for ((y, &x), &denominator) in y.iter_mut().zip(x).zip(&denominator) {
+                    *y = x / denominator;
+                }
+            }
+        });
+        Ok((y, x.dims.into()))
+    }
+
+    fn backward(&self, [x]: [&Tensor; 1], grad: &Tensor) -> Result<[Option<Tensor>; 1]> {
+        Ok([Some(detached2(Gradient(*self), x, grad)?)])
+    }
+}
+
+/// `g / d - x (x·g) d' / (norm d²)`
+struct Gradient(Unit);
+
+impl Kernel<2> for Gradient {
+    const NAME: &'static str = "unit gradient";
+
+    fn forward<T: Real>(&self, [x, grad]: [Array<'_, T>; 2]) -> Result<(Vec<T>, Shape)> {
+        let axis = Axis::of(x.dims, self.0.dim);
+        let mut result = vec![T::zero(); x.values.len()];
+        let block = axis.len * axis.inner;
+        for_each_chunk(&mut result, block, |i, result| {
+            let (x, grad) = (&x.values[i * block..][..block], &grad.values[i * block..][..block]);
+            let mut denominator = dot(x, x, axis.inner);
+            let mut along = dot(x, grad, axis.inner);
+            for (denominator, along) in denominator.iter_mut().zip(&mut along) {
+                let norm = denominator.sqrt();
+                *denominator = self.0.denominator(norm);
+                *along = *along / *denominator / *denominator * self.0.slope_over_norm(norm);
+            }
+            let rows = result.chunks_mut(axis.inner).zip(x.chunks(axis.inner)).zip(grad.chunks(axis.inner));
+            for ((result, x), grad) in rows {
+                for (j, result) in result.iter_mut().enumerate() {
+                    *result = grad[j] / denominator[j] - x[j] * along[j];
+                }
+            }
+        });
+        Ok((result, x.dims.into()))
+    }
+}
+
+/// Sums over the axis of the products, one per index after the axis.
+fn dot<T: Real>(a: &[T], b: &[T], inner: usize) -> Vec<T> {
+    let mut sum = vec![T::zero(); inner];
+    for (a, b) in a.chunks(inner).zip(b.chunks(inner)) {
+        for ((sum, &a), &b) in sum.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
+    }
+    sum
+}
