@@ -2,4 +2,7 @@
 
 mod common;
 mod core;
+mod crf;
+mod hsc;
 mod ops;
+mod seed;

@@ -5,6 +5,7 @@
 
 mod affine;
 mod conv2d;
+mod dense_crf;
 mod extremum;
 mod gemm;
 mod kernel;
@@ -17,6 +18,7 @@ mod unit;
 
 pub use affine::{affine, affine_relu};
 pub use conv2d::{Conv2dSpec, conv2d};
+pub use dense_crf::{DenseCrf, DenseCrfConfig, refine_label_pair};
 pub use extremum::{max_keepdim, min_keepdim};
 pub use max_pool2d::{MaxPool2dSpec, max_pool2d};
 pub use pointwise::{abs, clamp, relu};
