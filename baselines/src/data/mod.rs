@@ -1,1 +1,34 @@
 //! Data sets in PASCAL VOC layout: reading, augmenting, batching.
+//!
+//! [`ImageSet`] is what training may see: images, image-level labels, saliency. [`Dataset`] adds the masks and is for
+//! evaluation only; [`Loader`] takes an [`ImageSet`], so no mask can reach a loss.
+
+mod annotation;
+mod atomic;
+mod decode;
+mod mask;
+mod palette;
+mod voc;
+
+mod jitter;
+mod resample;
+mod transform;
+
+mod batch;
+mod config;
+mod loader;
+mod prefetch;
+
+pub use annotation::{Annotation, BoundingBox, Object};
+pub use atomic::write_atomic;
+pub use batch::Batch;
+pub use config::{LoaderConfig, TargetView};
+pub use decode::{read_gray_image, read_rgb_image};
+pub use jitter::{Adjustment, Jitter};
+pub use loader::Loader;
+pub use mask::{BACKGROUND, MAX_CLASSES, Mask, VOID};
+pub use palette::{color_map, read_mask, write_indexed_png, write_mask};
+pub use prefetch::Prefetch;
+pub use resample::{Filter, resize};
+pub use transform::{Augmentation, Sample};
+pub use voc::{Dataset, ImageSet, VOC_CLASSES};

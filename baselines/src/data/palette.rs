@@ -1,0 +1,124 @@
+//! Masks as palette PNG files in VOC's colours.
+
+use std::io::{self, Cursor, Write};
+use std::path::Path;
+
+use png::{BitDepth, ColorType, Decoder, Encoder, EncodingError, Transformations};
+
+use crate::data::atomic::write_atomic;
+use crate::data::decode::read_file;
+use crate::data::mask::Mask;
+use crate::error::{Error, Result};
+
+/// VOC's colours: the bits of the index dealt out to red, green and blue, highest bit first.
+///
+/// ```
+/// use candle_wsss_baselines::data::color_map;
+///
+/// let colors = color_map();
+/// assert_eq!(colors[0], [0, 0, 0]);
+/// assert_eq!(colors[1], [128, 0, 0]); // aeroplane
+/// assert_eq!(colors[15], [192, 128, 128]); // person
+/// assert_eq!(colors[255], [224, 224, 192]); // void
+/// ```
+pub fn color_map() -> [[u8; 3]; 256] {
+    let mut colors = [[0u8; 3]; 256];
+    for (color, index) in colors.iter_mut().zip(0u8..=255) {
+        let mut rest = index;
+        for bit in (0..8).rev() {
+            // Three bits of the index at a time, one to each channel.
+            for (channel, value) in color.iter_mut().enumerate() {
+                *value |= ((rest >> channel) & 1) << bit;
+            }
+            rest >>= 3;
+        }
+    }
+    colors
+}
+
+/// Writes a mask as an 8 bit palette PNG, whole or not at all.
+///
+/// # Errors
+/// When the data does not fill the size, or writing fails.
+pub fn write_mask(path: impl AsRef<Path>, mask: &Mask) -> Result<()> {
+    let path = path.as_ref();
+    check_len(path, mask)?;
+    write_atomic(path, |file| write_indexed_png(file, mask))
+}
+
+/// Encodes a mask as an 8 bit palette PNG.
+///
+/// # Errors
+/// Those of `writer`, and when the data does not fill the size.
+pub fn write_indexed_png(writer: &mut dyn Write, mask: &Mask) -> io::Result<()> {
+    let size = |pixels: usize| u32::try_from(pixels).map_err(io::Error::other);
+    let mut encoder = Encoder::new(writer, size(mask.width)?, size(mask.height)?);
+    encoder.set_color(ColorType::Indexed);
+    encoder.set_depth(BitDepth::Eight);
+    encoder.set_palette(color_map().concat());
+    let into_io = |err| match err {
+        EncodingError::IoError(err) => err,
+        err => io::Error::other(err),
+    };
+    let mut png = encoder.write_header().map_err(into_io)?;
+    png.write_image_data(&mask.data).map_err(into_io)?;
+    png.finish().map_err(into_io)
+}
+
+/// Reads a mask: the indices of an 8 bit palette PNG (whatever its colours), or the values of an 8 bit gray one.
+///
+/// Palette files of fewer bits, which some tools write for few classes, are read as well.
+///
+/// # Errors
+/// When the file is missing, damaged, or of another kind: colours are not labels.
+pub fn read_mask(path: impl AsRef<Path>) -> Result<Mask> {
+    let path = path.as_ref();
+    let bytes = read_file(path, "a mask")?;
+    let bad = |err: png::DecodingError| Error::data(path, format!("expected a palette PNG: {err}"));
+    let mut decoder = Decoder::new(Cursor::new(bytes));
+    decoder.set_transformations(Transformations::IDENTITY);
+    let mut reader = decoder.read_info().map_err(bad)?;
+    let (color, depth) = (reader.info().color_type, reader.info().bit_depth);
+    if !matches!((color, depth), (ColorType::Indexed, _) | (ColorType::Grayscale, BitDepth::Eight)) {
+        return Err(Error::data(
+            path,
+            format!("expected an 8 bit palette or gray PNG, is {} bit {}", depth as u8, color_name(color)),
+        ));
+    }
+    let (width, height) = (reader.info().width as usize, reader.info().height as usize);
+    let len = reader.output_buffer_size().ok_or_else(|| Error::data(path, "too large to read"))?;
+    let mut packed = vec![0; len];
+    let frame = reader.next_frame(&mut packed).map_err(bad)?;
+    reader.finish().map_err(bad)?;
+    let data = unpack(&packed, width, height, frame.line_size, depth as usize);
+    Ok(Mask { width, height, data })
+}
+
+fn unpack(packed: &[u8], width: usize, height: usize, line: usize, bits: usize) -> Vec<u8> {
+    if bits == 8 && line == width {
+        return packed[..width * height].to_vec();
+    }
+    let pick = |row: &[u8], x: usize| {
+        let bit = x * bits;
+        (row[bit / 8] >> (8 - bits - bit % 8)) & (0xFF >> (8 - bits))
+    };
+    packed.chunks_exact(line).take(height).flat_map(|row| (0..width).map(move |x| pick(row, x))).collect()
+}
+
+fn color_name(color: ColorType) -> &'static str {
+    match color {
+        ColorType::Grayscale => "gray",
+        ColorType::Rgb => "RGB",
+        ColorType::Indexed => "palette",
+        ColorType::GrayscaleAlpha => "gray with transparency",
+        ColorType::Rgba => "RGB with transparency",
+    }
+}
+
+fn check_len(path: &Path, mask: &Mask) -> Result<()> {
+    if mask.data.len() == mask.width * mask.height {
+        return Ok(());
+    }
+    let reason = format!("expected {} x {} values to write, got {}", mask.width, mask.height, mask.data.len());
+    Err(Error::data(path, reason))
+}
