@@ -29,7 +29,7 @@ const MAX_POINTS: usize = 300;
 pub(crate) struct Series {
     /// Index of the method it belongs to: its colour.
     pub(crate) method: usize,
-    /// One of several of the same kind, or unsmoothed: drawn faint.
+    /// A single repeat, beside the mean of all: drawn faint.
     pub(crate) faint: bool,
     pub(crate) points: Vec<(f64, f64)>,
 }
@@ -58,11 +58,8 @@ impl Chart {
     pub(crate) fn to_svg(&self) -> Result<Option<String>> {
         let all =
             || self.series.iter().flat_map(|series| &series.points).filter(|(x, y)| x.is_finite() && y.is_finite());
-        // Faint curves may leave the range; they are cut off there.
-        let plain = || self.series.iter().filter(|series| !series.faint).flat_map(|series| &series.points);
-        let Some((x_low, x_high)) = range(all().map(|point| point.0), 0.0) else { return Ok(None) };
-        let y_range = range(plain().map(|point| point.1), 0.06).or_else(|| range(all().map(|point| point.1), 0.06));
-        let Some((y_low, y_high)) = y_range else { return Ok(None) };
+        let ranges = range(all().map(|point| point.0), 0.0).zip(range(all().map(|point| point.1), 0.06));
+        let Some(((x_low, x_high), (y_low, y_high))) = ranges else { return Ok(None) };
         // Measures and most losses are not negative; room below 0 would say otherwise.
         let y_low = if all().all(|point| point.1 >= 0.0) { y_low.max(0.0) } else { y_low };
         let mut svg = String::new();
@@ -81,8 +78,8 @@ impl Chart {
         let mut chart = ChartBuilder::on(&root)
             .margin(6 * ZOOM)
             .margin_right(14 * ZOOM)
-            .x_label_area_size(36 * ZOOM)
-            .y_label_area_size(52 * ZOOM)
+            .x_label_area_size(40 * ZOOM)
+            .y_label_area_size(54 * ZOOM)
             .build_cartesian_2d(x_low..x_high, y_low..y_high)?;
         chart
             .configure_mesh()
@@ -90,10 +87,10 @@ impl Chart {
             .light_line_style(TRANSPARENT)
             .bold_line_style(GRID.stroke_width(ZOOM))
             .axis_style(INK.stroke_width(ZOOM))
-            .label_style(text(13))
-            .axis_desc_style(text(13))
-            .x_labels(usize::try_from(self.width / 90).unwrap_or(4).max(3))
-            .y_labels(usize::try_from(self.height / 45).unwrap_or(4).max(3))
+            .label_style(text(15))
+            .axis_desc_style(text(15))
+            .x_labels(usize::try_from(self.width / 60).unwrap_or(6))
+            .y_labels(usize::try_from(self.height / 40).unwrap_or(5))
             .x_label_formatter(&|value| number(*value))
             .y_label_formatter(&|value| number(*value))
             .x_desc(self.x_label)
@@ -110,8 +107,8 @@ impl Chart {
         for faint in [true, false] {
             for series in self.series.iter().filter(|series| series.faint == faint) {
                 let color = SERIES[series.method % SERIES.len()].mix(if faint { 0.3 } else { 1.0 });
-                let inside = thinned(&series.points).into_iter().map(|(x, y)| (x, y.clamp(y_low, y_high)));
-                chart.draw_series(LineSeries::new(inside, color.stroke_width(if faint { ZOOM } else { 2 * ZOOM })))?;
+                let style = color.stroke_width(if faint { ZOOM } else { 2 * ZOOM });
+                chart.draw_series(LineSeries::new(thinned(&series.points), style))?;
             }
         }
         for (method, at) in &self.dots {
@@ -159,9 +156,7 @@ pub(crate) fn smoothed(points: &[(usize, f64)]) -> Vec<(f64, f64)> {
         points.iter().filter(|point| point.1.is_finite()).map(|p| (p.0 as f64, p.1)).collect();
     let half = finite.len() / 80;
     let mean = |index: usize| {
-        // The window stays symmetric at the ends, or they would bend.
-        let half = half.min(index).min(finite.len() - 1 - index);
-        let window = &finite[index - half..=index + half];
+        let window = &finite[index.saturating_sub(half)..(index + half + 1).min(finite.len())];
         window.iter().map(|point| point.1).sum::<f64>() / window.len() as f64
     };
     (0..finite.len()).map(|index| (finite[index].0, mean(index))).collect()

@@ -51,8 +51,11 @@ impl Report {
             (table(&self.methods_table()?, |row| Some(css_color(row))))
             p.soft {
                 "Percent. Value ± standard deviation over repeats; difference to " (first)
-                " ± standard error, repeats paired by seed. “Over images”: interval of the difference at the best score, "
-                "images drawn anew."
+                " ± standard error, repeats paired by seed. Pixel accuracy at the best score."
+                @if let Some(interval) = self.methods.iter().find_map(|method| method.image_bootstrap) {
+                    " Over images: " (100.0 * interval.level) " % interval of the difference at the best score, "
+                    (interval.images) " images drawn anew " (interval.resamples) " times."
+                }
             }
             ul.cautions { @for caution in self.cautions()? { li { (caution) } } }
         })
@@ -157,7 +160,7 @@ impl Report {
                         @if let Some(svg) = svg { figure { h3 { (term) } (PreEscaped(svg)) } }
                     }
                 }
-                p.soft { "Per optimizer step, before the weight, running mean; one line per repeat." }
+                p.soft { "Before the weight, running mean over steps; mean over repeats, single repeats faint." }
             }
             @if !omitted.rows().is_empty() {
                 h2 { "Terms left out" }
@@ -169,10 +172,13 @@ impl Report {
 
     fn loss_chart(&self, term: &str) -> Result<Option<String>> {
         let mut series = Vec::new();
-        for (method, repeat) in self.methods.iter().enumerate().flat_map(|(i, m)| m.repeats.iter().map(move |r| (i, r)))
-        {
-            let curves = repeat.losses.iter().filter(|curve| curve.term == term);
-            series.extend(curves.map(|curve| Series { method, faint: false, points: smoothed(&curve.points) }));
+        for (index, method) in self.methods.iter().enumerate() {
+            let curves = method.repeats.iter().flat_map(|repeat| &repeat.losses).filter(|curve| curve.term == term);
+            let curves: Vec<Vec<(f64, f64)>> = curves.map(|curve| smoothed(&curve.points)).collect();
+            let mean = mean_of(&curves);
+            let faint = mean.is_some();
+            series.extend(mean.map(|points| Series { method: index, faint: false, points }));
+            series.extend(curves.into_iter().map(|points| Series { method: index, faint, points }));
         }
         Chart { width: 360, height: 210, x_label: "step", y_label: "", series, dots: Vec::new(), vertical: None }
             .to_svg()
@@ -209,6 +215,7 @@ impl Report {
                 @for named in classes.iter().map(|class| &self.classes[*class]) {
                     span { (swatch(named.color)) (named.name) }
                 }
+                span { (swatch([255; 3])) "void" }
             }
             div.scroll {
                 table.gallery {
@@ -274,6 +281,17 @@ impl Report {
             }
         }
     }
+}
+
+/// Mean of several curves; `None` for a single one, or where they are not defined at the same places.
+fn mean_of(curves: &[Vec<(f64, f64)>]) -> Option<Vec<(f64, f64)>> {
+    let (first, rest) = curves.split_first().filter(|(_, rest)| !rest.is_empty())?;
+    let same = |curve: &Vec<(f64, f64)>| curve.iter().map(|point| point.0).eq(first.iter().map(|point| point.0));
+    if !rest.iter().all(same) {
+        return None;
+    }
+    let mean = |at: usize| curves.iter().map(|curve| curve[at].1).sum::<f64>() / curves.len() as f64;
+    Some(first.iter().enumerate().map(|(at, point)| (point.0, mean(at))).collect())
 }
 
 fn swatch([red, green, blue]: [u8; 3]) -> Markup {

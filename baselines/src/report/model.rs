@@ -93,6 +93,8 @@ pub struct Repeat {
     pub class_iou_at_best: Vec<Option<f64>>,
     /// `IoU` of every class at the fixed background score.
     pub class_iou_at_fixed: Vec<Option<f64>>,
+    /// mIoU when every image's background score is chosen on other images, where it was computed.
+    pub cross_fitted: Option<f64>,
     /// Share of the pixels labelled right at the best background score.
     pub pixel_accuracy_at_best: Option<f64>,
     /// Loss terms over training.
@@ -161,7 +163,7 @@ pub struct Panel {
 }
 
 impl Repeat {
-    /// The measures of a curve; losses and time are for the caller to add.
+    /// The measures of a curve; losses, time and the cross-fitted value are for the caller to add.
     ///
     /// # Errors
     /// When `fixed_score` is not one of the thresholds.

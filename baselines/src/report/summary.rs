@@ -21,6 +21,8 @@ pub struct MethodSummary {
     pub best_thresholds: Vec<f64>,
     /// mIoU at the fixed background score.
     pub fixed: Option<Spread>,
+    /// mIoU at scores chosen on other images.
+    pub cross_fitted: Option<Spread>,
     /// Share of pixels labelled right at the best background score.
     pub pixel_accuracy: Option<Spread>,
     /// Difference of `best` to the first method, over repeats of the same seed; `None` for the first method itself.
@@ -97,6 +99,7 @@ impl Report {
                 best: spread(&best),
                 best_thresholds: self.best_thresholds(method),
                 fixed: spread(&at_fixed),
+                cross_fitted: spread(&|repeat| repeat.cross_fitted),
                 pixel_accuracy: spread(&|repeat| repeat.pixel_accuracy_at_best),
                 best_difference: difference(&best),
                 fixed_difference: difference(&at_fixed),
@@ -117,22 +120,38 @@ impl Report {
     /// When the parts of the report do not fit each other.
     pub fn methods_table(&self) -> Result<Table> {
         let fixed = format!("mIoU at {}", self.protocol.fixed_score);
-        let columns =
-            ["mIoU at best", "best score", "difference", &fixed, "difference", "over images", "pixel accuracy"];
-        let columns = columns.map(|name| (name, Align::Right));
-        let mut table = Table::new([("method", Align::Left), ("repeats", Align::Right)].into_iter().chain(columns));
-        for summary in self.summaries()? {
-            table.push([
-                summary.name.clone(),
+        let summaries = self.summaries()?;
+        // An empty column would only take room.
+        let any = |has: &dyn Fn(&MethodSummary) -> bool| summaries.iter().any(has);
+        let cross_fitted = any(&|summary| summary.cross_fitted.is_some());
+        let over_images = any(&|summary| summary.image_bootstrap.is_some());
+        let columns = [
+            (true, "repeats"),
+            (true, "mIoU at best"),
+            (true, "best score"),
+            (true, "difference"),
+            (over_images, "over images"),
+            (cross_fitted, "mIoU, score of other images"),
+            (true, &fixed),
+            (true, "difference"),
+            (true, "pixel accuracy"),
+        ];
+        let shown = columns.iter().filter(|(shown, _)| *shown).map(|(_, name)| (*name, Align::Right));
+        let mut table = Table::new([("method", Align::Left)].into_iter().chain(shown));
+        for summary in &summaries {
+            let cells = [
                 summary.repeats.to_string(),
                 spread_cell(summary.best),
                 range_cell(&summary.best_thresholds),
                 difference_cell(summary.best_difference),
+                interval_cell(summary.image_bootstrap),
+                spread_cell(summary.cross_fitted),
                 spread_cell(summary.fixed),
                 difference_cell(summary.fixed_difference),
-                interval_cell(summary.image_bootstrap),
                 spread_cell(summary.pixel_accuracy),
-            ]);
+            ];
+            let shown = cells.into_iter().zip(columns).filter(|(_, (shown, _))| *shown).map(|(cell, _)| cell);
+            table.push([summary.name.clone()].into_iter().chain(shown));
         }
         Ok(table)
     }
@@ -178,8 +197,8 @@ impl Report {
     pub fn cautions(&self) -> Result<Vec<String>> {
         let summaries = self.summaries()?;
         let mut cautions = vec![
-            "The best score is chosen with the ground truth it is measured on; only the fixed score could be used \
-             without ground truth."
+            "The best score is chosen with the ground truth it is measured on; without ground truth, only a score fixed \
+             beforehand can be used."
                 .to_string(),
         ];
         if summaries.iter().any(|summary| summary.repeats < 2) {
