@@ -75,12 +75,7 @@ impl Conv {
 }
 
 fn conv2d(x: &Tensor, weight: &Tensor, stride: usize, padding: usize, dilation: usize) -> Result<Tensor> {
-    Ok(x.conv2d(weight, padding, stride, dilation, 1)?)
-}
-
-fn affine_relu(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
-    let per_channel = |t: &Tensor| t.reshape((1, (), 1, 1));
-    ops::relu(&x.broadcast_mul(&per_channel(scale)?)?.broadcast_add(&per_channel(shift)?)?)
+    ops::conv2d(x, weight, ops::Conv2dSpec { stride, padding, dilation, groups: 1 })
 }
 
 /// Batch normalisation followed by rectification.
@@ -133,7 +128,7 @@ impl BatchNormRelu {
         };
         let scale = (&self.weight / (var + self.epsilon)?.sqrt()?)?;
         let shift = (&self.bias - (mean * &scale)?)?;
-        affine_relu(x, &scale, &shift)
+        ops::affine_relu(x, &scale, &shift)
     }
 
     // Mean and biased variance per channel, with their graph; moves the running ones, the variance unbiased.
