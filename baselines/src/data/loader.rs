@@ -41,8 +41,7 @@ impl Loader {
     pub fn new(images: Arc<ImageSet>, config: LoaderConfig, seed: u64, device: &Device) -> Result<Self> {
         config.validate()?;
         if images.len() < config.batch_size {
-            let reason =
-                format!("a batch takes {} images, the split has {} in all", config.batch_size, images.len());
+            let reason = format!("a batch takes {} images, the split has {} in all", config.batch_size, images.len());
             return Err(candle_wsss::Error::config("batch_size", reason).into());
         }
         if config.saliency
@@ -106,8 +105,7 @@ impl Source {
     }
 
     fn sample(&self, epoch: usize, index: usize) -> Result<Sample> {
-        let augmentation =
-            Augmentation::draw(&self.config, &self.sampler.child(&format!("sample/{epoch}/{index}")))?;
+        let augmentation = Augmentation::draw(&self.config, &self.sampler.child(&format!("sample/{epoch}/{index}")))?;
         let image = self.images.image(index)?;
         let saliency = if self.config.saliency {
             let map = self.images.saliency(index)?;

@@ -43,9 +43,8 @@ impl<T: Send + 'static> Prefetch<T> {
             let (sender, receiver) = sync_channel(0);
             let produce = Arc::clone(&this.produce);
             let mine = range.clone().skip(lane).step_by(threads);
-            let spawned = thread::Builder::new()
-                .name(format!("prefetch-{lane}"))
-                .spawn(move || work(mine, &produce, &sender));
+            let spawned =
+                thread::Builder::new().name(format!("prefetch-{lane}")).spawn(move || work(mine, &produce, &sender));
             if let Ok(worker) = spawned {
                 this.lanes.push(receiver);
                 this.workers.push(worker);

@@ -80,8 +80,7 @@ fn taps(old: usize, new: usize, filter: Filter) -> Vec<Taps> {
             let center = (x as f64 + 0.5) * scale;
             let first = (center - support + 0.5).max(0.0) as usize;
             let end = ((center + support + 0.5) as usize).min(old);
-            let weights: Vec<f64> =
-                (first..end).map(|i| filter.weight((i as f64 - center + 0.5) * shrink)).collect();
+            let weights: Vec<f64> = (first..end).map(|i| filter.weight((i as f64 - center + 0.5) * shrink)).collect();
             let sum: f64 = weights.iter().sum();
             let fixed = |weight: &f64| {
                 let scaled = weight / sum * f64::from(1 << PRECISION);

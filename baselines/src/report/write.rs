@@ -28,6 +28,9 @@ impl Report {
         text.push_str(&self.methods_table()?.to_text());
         text.push('\n');
         text.push_str(&self.classes_table()?.to_text());
+        if let Some(times) = self.training_times()? {
+            text.push_str(&format!("\n{times}\n"));
+        }
         let omitted = self.omitted_table();
         if !omitted.rows().is_empty() {
             text.push_str("\nTerms left out\n");

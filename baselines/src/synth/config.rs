@@ -114,9 +114,8 @@ impl SynthConfig {
         }
         let [low, high] = self.size;
         if low < MIN_SIDE || low > high || high > MAX_SIDE {
-            let reason = format!(
-                "must be two sides from {MIN_SIDE} to {MAX_SIDE}, the smaller first; is [{low}, {high}]"
-            );
+            let reason =
+                format!("must be two sides from {MIN_SIDE} to {MAX_SIDE}, the smaller first; is [{low}, {high}]");
             return bad("size", reason);
         }
         if !(1..=MAX_OBJECTS).contains(&self.max_objects) {

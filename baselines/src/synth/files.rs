@@ -61,17 +61,16 @@ impl Rendered {
 
 /// Writes the lists of the splits, the names of the classes, and what this data set is.
 pub(super) fn write_lists(root: &Path, config: &SynthConfig, summary: &Summary) -> Result<()> {
-    let list = |split: &str, count: usize| -> String {
-        (0..count).map(|index| image_name(split, index) + "\n").collect()
-    };
+    let list =
+        |split: &str, count: usize| -> String { (0..count).map(|index| image_name(split, index) + "\n").collect() };
     let (train, val) = (list("train", config.train), list("val", config.val));
     let lists = root.join("ImageSets").join("Segmentation");
     write_text(&lists.join("train.txt"), &train)?;
     write_text(&lists.join("val.txt"), &val)?;
     write_text(&lists.join("trainval.txt"), &(train + &val))?;
     write_text(&root.join("classes.txt"), &(summary.class_names.join("\n") + "\n"))?;
-    let settings = toml::to_string_pretty(config)
-        .map_err(|err| Error::Config(format!("settings of the generator: {err}")))?;
+    let settings =
+        toml::to_string_pretty(config).map_err(|err| Error::Config(format!("settings of the generator: {err}")))?;
     write_text(&root.join("README.md"), &readme(&settings, summary))
 }
 
