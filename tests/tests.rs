@@ -1,6 +1,7 @@
 //! The one integration binary of the core crate.
 
 mod common;
+mod core;
 mod crf;
 mod hsc;
 mod ops;
