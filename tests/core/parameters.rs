@@ -8,7 +8,7 @@ use candle_wsss::init::CONV_DEFAULT;
 use candle_wsss::{ParameterStore, Result};
 
 fn values(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
+    tensor.flatten_all().and_then(|flat| flat.to_vec1()).expect("a float32 tensor on the CPU")
 }
 
 #[test]

@@ -48,7 +48,7 @@ pub struct ConfigSource {
     /// TOML file, or a built-in: embedded, voc12-seam, pretrain
     #[arg(long, default_value = "embedded", value_name = "FILE")]
     pub config: String,
-    /// Change one field: --set loader.batch_size=4; may come several times
+    /// Change one field, as in `--set loader.batch_size=4`; may come several times
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
 }

@@ -13,8 +13,8 @@ use crate::config::{EvalConfig, RunConfig};
 use crate::data::{Dataset, write_atomic};
 use crate::error::{Error, Result};
 use crate::run::{
-    CompareOptions, Interrupt, Progress, TrainJob, compare, create_folder, evaluation, from_checkpoint, infer_seeds,
-    pretrain, score_seeds,
+    CompareOptions, CompareOutcome, Interrupt, Progress, TrainJob, compare, create_folder, evaluation, from_checkpoint,
+    infer_seeds, pretrain, score_seeds,
 };
 use crate::settings;
 use crate::synth::{self, SynthConfig};
@@ -104,7 +104,7 @@ fn run_train(args: &TrainArgs, progress: &Progress) -> Result<()> {
         folder: &args.out,
         device: &Device::Cpu,
     };
-    let outcome = job.run(args.resume, progress, &interrupt)?;
+    let outcome = job.run(args.resume, progress, &interrupt).inspect_err(|_| discard_unstarted(&args.out))?;
     let last = outcome.history.last().and_then(|record| record.total);
     say(&format!(
         "{} steps, loss {}; {}",
@@ -112,6 +112,16 @@ fn run_train(args: &TrainArgs, progress: &Progress) -> Result<()> {
         last.map_or_else(|| "undefined".to_string(), |loss| format!("{loss:.4}")),
         args.out.join(crate::run::CHECKPOINT_FILE).display()
     ))
+}
+
+// A run that failed before its first checkpoint left nothing but its configuration: that is no output.
+fn discard_unstarted(folder: &Path) {
+    let only_config = std::fs::read_dir(folder)
+        .is_ok_and(|entries| entries.filter_map(|entry| entry.ok()).all(|entry| entry.file_name() == "config.toml"));
+    if only_config {
+        // Nothing depends on it: the error that led here is what the user must see.
+        drop(std::fs::remove_dir_all(folder));
+    }
 }
 
 fn run_seeds(args: &SeedsArgs, progress: &Progress) -> Result<()> {
@@ -177,13 +187,15 @@ fn run_compare(args: &CompareArgs, progress: &Progress) -> Result<()> {
         resume: args.resume,
         command: std::env::args().collect::<Vec<_>>().join(" "),
     };
-    let report = compare(&options, progress, &interrupt)?;
+    let CompareOutcome { mut report, timings } = compare(&options, progress, &interrupt)?;
     let json = report.to_json()?;
-    write_text(&args.out.join("results.json"), &json)?;
-    let page = args.out.join("report.html");
-    write_text(&page, &report.to_html()?)?;
     let text = report.to_text(args.per_class)?;
+    write_text(&args.out.join("results.json"), &json)?;
     write_text(&args.out.join("table.txt"), &text)?;
+    // After the numbers were written: times belong into the page, not into what two runs must agree on.
+    report.environment.extend(timings);
+    let page = args.out.join("report.html");
+    report.write_html(&page)?;
     if args.json { say(&json) } else { say(&format!("{text}\nreport: {}", page.display())) }
 }
 

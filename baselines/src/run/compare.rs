@@ -11,9 +11,8 @@ use candle_wsss::regularizer::RegularizerConfig;
 use crate::config::RunConfig;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::report::Report;
 use crate::run::job::{METRICS_FILE, StepRecord, TrainJob, read_history};
-use crate::run::report::{Comparison, Unit, build_report};
+use crate::run::report::{CompareOutcome, Comparison, Unit, build_report};
 use crate::run::seeds::{SeedScores, infer_seeds, score_seeds};
 use crate::run::{Interrupt, Progress};
 use crate::train::StepTimes;
@@ -48,7 +47,7 @@ pub struct CompareOptions<'a> {
 ///
 /// # Errors
 /// When the data is invalid, a method is not configured, a loss diverges, or the user interrupts.
-pub fn compare(options: &CompareOptions<'_>, progress: &Progress, interrupt: &Interrupt) -> Result<Report> {
+pub fn compare(options: &CompareOptions<'_>, progress: &Progress, interrupt: &Interrupt) -> Result<CompareOutcome> {
     if !options.dataset.has_masks() {
         return Err(Error::data(
             options.dataset.images().root(),

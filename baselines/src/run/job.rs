@@ -1,7 +1,7 @@
 //! [`TrainJob`]: one method trained once.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -198,11 +198,6 @@ pub fn read_history(path: &Path) -> Result<Vec<StepRecord>> {
             serde_json::from_str(line).map_err(|err| Error::data(path, format!("line {}: {err}", number + 1)))
         })
         .collect()
-}
-
-/// The checkpoint of a job's folder.
-pub fn checkpoint_path(folder: &Path) -> PathBuf {
-    folder.join(CHECKPOINT_FILE)
 }
 
 #[derive(Default)]

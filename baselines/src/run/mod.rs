@@ -17,5 +17,5 @@ pub use interrupt::Interrupt;
 pub use job::{CHECKPOINT_FILE, METRICS_FILE, StepRecord, TrainJob, TrainOutcome, read_history};
 pub use pretrain::{PretrainSummary, pretrain};
 pub use progress::Progress;
-pub use report::evaluation;
+pub use report::{CompareOutcome, evaluation};
 pub use seeds::{SeedScores, array_path, infer_seeds, png_path, score_seeds};

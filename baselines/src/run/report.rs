@@ -53,8 +53,17 @@ impl Comparison {
     }
 }
 
+/// The outcome of a comparison.
+#[derive(Debug)]
+pub struct CompareOutcome {
+    /// Numbers, curves and pictures; the same for the same seed.
+    pub report: Report,
+    /// Where the time went: name and value. Differs from run to run.
+    pub timings: Vec<(String, String)>,
+}
+
 /// Puts the numbers, curves and pictures of a comparison together.
-pub(crate) fn build_report(options: &CompareOptions<'_>, comparison: &Comparison) -> Result<Report> {
+pub(crate) fn build_report(options: &CompareOptions<'_>, comparison: &Comparison) -> Result<CompareOutcome> {
     let config = options.config;
     let mut report = Report {
         title: format!("Seeds of {}", titles(options).join(", ")),
@@ -69,7 +78,7 @@ pub(crate) fn build_report(options: &CompareOptions<'_>, comparison: &Comparison
         methods: Vec::new(),
         galleries: galleries(options, comparison)?,
         config: config.to_toml()?,
-        environment: environment(options, comparison),
+        environment: environment(),
         reproduce: vec![options.command.clone()],
     };
     let reference = at_best(&comparison.of_method(&options.methods[0]), config.eval.absent_class);
@@ -89,7 +98,7 @@ pub(crate) fn build_report(options: &CompareOptions<'_>, comparison: &Comparison
         };
         report.methods.push(Method { name: title(options, method), repeats, image_bootstrap });
     }
-    Ok(report)
+    Ok(CompareOutcome { report, timings: timings(options, comparison) })
 }
 
 /// The report of seeds that came from anywhere: one method, one curve.
@@ -138,12 +147,16 @@ fn protocol(dataset: &Dataset, split: &str, config: &EvalConfig) -> Protocol {
     }
 }
 
-fn environment(options: &CompareOptions<'_>, comparison: &Comparison) -> Vec<(String, String)> {
-    let mut rows = vec![
+fn environment() -> Vec<(String, String)> {
+    vec![
         ("version".to_string(), env!("CARGO_PKG_VERSION").to_string()),
         ("device".to_string(), "CPU, float32".to_string()),
-        ("trainings at a time".to_string(), options.jobs.to_string()),
-    ];
+    ]
+}
+
+/// What differs from run to run of the same comparison: times. Kept out of the numbers, which must not.
+fn timings(options: &CompareOptions<'_>, comparison: &Comparison) -> Vec<(String, String)> {
+    let mut rows = vec![("trainings at a time".to_string(), options.jobs.to_string())];
     for method in options.methods {
         let units = comparison.of_method(method);
         let name = title(options, method);
