@@ -28,6 +28,18 @@ pub fn prototype_logits(features: &Tensor, prototypes: &Tensor, temperature: f64
 ///
 /// # Errors
 /// When the shapes differ.
+///
+/// # Examples
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_wsss::contrast::cross_entropy;
+///
+/// let logits = Tensor::new(&[[2.0f32, 2.0], [0.0, 200.0]], &Device::Cpu)?;
+/// let losses = cross_entropy(&logits, &Tensor::new(&[1u32, 0], &Device::Cpu)?)?.to_vec1::<f32>()?;
+/// assert_eq!(losses, [2f32.ln(), 200.0]);
+/// assert!(cross_entropy(&logits, &Tensor::new(&[1u32], &Device::Cpu)?).is_err());
+/// # Ok::<(), candle_wsss::Error>(())
+/// ```
 pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
     let own = own_logit(logits, labels)?;
     Ok((log_sum_exp(logits)? - own)?)
@@ -59,6 +71,20 @@ pub fn cross_entropy_among(logits: &Tensor, labels: &Tensor, allowed: &Tensor) -
 ///
 /// # Errors
 /// When the dimensions differ, or the bounds are not `low <= high < 1`.
+///
+/// # Examples
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_wsss::contrast::pair_dissimilarity;
+///
+/// let a = Tensor::new(&[[1.0f64, 0.0]], &Device::Cpu)?;
+/// let b = Tensor::new(&[[0.6f64, 0.8], [-1.0, 0.0]], &Device::Cpu)?;
+/// // Cosines 0.6 and -1; the latter is limited to 0.
+/// let loss = pair_dissimilarity(&a, &b, (0.0, 0.9995))?.to_scalar::<f64>()?;
+/// assert!((loss + 0.4f64.ln() / 2.0).abs() < 1e-12);
+/// assert!(pair_dissimilarity(&a, &b, (0.0, 1.0)).is_err());
+/// # Ok::<(), candle_wsss::Error>(())
+/// ```
 pub fn pair_dissimilarity(a: &Tensor, b: &Tensor, (low, high): (f64, f64)) -> Result<Tensor> {
     if high.is_nan() || high >= 1.0 {
         return Err(Error::value("upper bound of the cosine", format!("must be below 1, is {high}")));

@@ -1,6 +1,6 @@
 //! Vectors that stand for a class or a region: weighted means of pixel features.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
 use crate::error::{Error, Result, expect_shape};
 use crate::ops::{Order, top_k, unit};
@@ -101,6 +101,20 @@ impl TopPixels {
 /// # Errors
 /// When the shapes differ or `k` is 0.
 ///
+/// # Examples
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_wsss::prototype::class_prototypes;
+///
+/// // One class, three pixels, features of two channels.
+/// let scores = Tensor::new(&[[[[0.1f64, 0.5, 0.5]]]], &Device::Cpu)?;
+/// let features = Tensor::new(&[[[[5.0f64, 3.0, 0.0]], [[0.0, 0.0, 4.0]]]], &Device::Cpu)?;
+/// assert_eq!(class_prototypes(&scores, &features, 2)?.to_vec2::<f64>()?, [[0.6, 0.8]]);
+/// assert_eq!(class_prototypes(&scores, &features, 1)?.to_vec2::<f64>()?, [[1.0, 0.0]]);
+/// assert!(class_prototypes(&scores, &features, 0).is_err());
+/// # Ok::<(), candle_wsss::Error>(())
+/// ```
+///
 /// # Reference
 /// Prototypes of PPC (CVPR 2022) and of HSC's pixel level (IJCAI 2023).
 pub fn class_prototypes(scores: &Tensor, features: &Tensor, k: usize) -> Result<Tensor> {
@@ -115,6 +129,19 @@ pub fn class_prototypes(scores: &Tensor, features: &Tensor, k: usize) -> Result<
 ///
 /// # Errors
 /// When the shapes differ.
+///
+/// # Examples
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_wsss::prototype::region_means;
+///
+/// let features = Tensor::new(&[[[[1.0f64, 2.0, 6.0]]]], &Device::Cpu)?;
+/// let regions = [Tensor::new(&[[[0u8, 1, 1]]], &Device::Cpu)?, Tensor::new(&[[[0u8, 0, 0]]], &Device::Cpu)?];
+/// let means = region_means(&features, &regions, 1e-5)?;
+/// assert!((means[0].to_vec2::<f64>()?[0][0] - 4.0).abs() < 1e-4);
+/// assert_eq!(means[1].to_vec2::<f64>()?, [[0.0]]);
+/// # Ok::<(), candle_wsss::Error>(())
+/// ```
 pub fn region_means(features: &Tensor, regions: &[Tensor], epsilon: f64) -> Result<Vec<Tensor>> {
     expect_shape("feature map", features, ["N".into(), "D".into(), "h".into(), "w".into()])?;
     let (n, _, h, w) = features.dims4()?;
@@ -122,7 +149,6 @@ pub fn region_means(features: &Tensor, regions: &[Tensor], epsilon: f64) -> Resu
     let mut means = Vec::with_capacity(regions.len());
     for region in regions {
         expect_shape("region", region, [n.into(), h.into(), w.into()])?;
-        debug_assert_eq!(region.dtype(), DType::U8);
         let inside = region.to_dtype(features.dtype())?.reshape((n, h * w, 1))?;
         let count = inside.sum(1)?; // (N, 1)
         means.push(flat.matmul(&inside)?.squeeze(2)?.broadcast_div(&(count + epsilon)?)?);

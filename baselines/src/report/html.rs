@@ -56,6 +56,10 @@ impl Report {
                     " Over images: " (100.0 * interval.level) " % interval of the difference at the best score, "
                     (interval.images) " images drawn anew " (interval.resamples) " times."
                 }
+                @if self.methods.iter().flat_map(|method| &method.repeats).any(|repeat| repeat.cross_fitted.is_some()) {
+                    " Held out: every image at the score that is best on other images."
+                }
+                @if let Some(times) = self.training_times()? { " " (times) }
             }
             ul.cautions { @for caution in self.cautions()? { li { (caution) } } }
         })
@@ -309,8 +313,9 @@ fn table(table: &Table, mark: impl Fn(usize) -> Option<String>) -> Markup {
                     @for (index, row) in table.rows().iter().enumerate() {
                         tr {
                             @for (column, (cell, (_, align))) in row.iter().zip(table.columns()).enumerate() {
-                                td class=[side(*align)] {
-                                    @if let Some(color) = mark(index).filter(|_| column == 0) {
+                                @let color = mark(index).filter(|_| column == 0);
+                                td class=[color.as_ref().map(|_| "method").or(side(*align))] {
+                                    @if let Some(color) = color {
                                         span.swatch style=(format!("background:{color}")) {}
                                     }
                                     (cell)

@@ -31,6 +31,8 @@ pub struct MethodSummary {
     pub fixed_difference: Option<PairedDifference>,
     /// Difference of `best` over resampled images.
     pub image_bootstrap: Option<BootstrapInterval>,
+    /// Time of one training in seconds.
+    pub training_seconds: Option<Spread>,
 }
 
 impl Report {
@@ -104,6 +106,7 @@ impl Report {
                 best_difference: difference(&best),
                 fixed_difference: difference(&at_fixed),
                 image_bootstrap: method.image_bootstrap,
+                training_seconds: spread(&|repeat| repeat.training_seconds),
             }
         };
         Ok(self.methods.iter().enumerate().map(summarize).collect())
@@ -131,7 +134,7 @@ impl Report {
             (true, "best score"),
             (true, "difference"),
             (over_images, "over images"),
-            (cross_fitted, "mIoU, score of other images"),
+            (cross_fitted, "mIoU held out"),
             (true, &fixed),
             (true, "difference"),
             (true, "pixel accuracy"),
@@ -188,6 +191,18 @@ impl Report {
             method.repeats.iter().filter_map(|repeat| repeat.class_iou_at_best[class]).collect::<Vec<f64>>()
         };
         (0..self.classes.len()).map(|class| Spread::of(&values(class)).map(|spread| spread.mean)).collect()
+    }
+
+    /// How long training took, method by method; `None` where nobody measured.
+    ///
+    /// # Errors
+    /// When the parts of the report do not fit each other.
+    pub fn training_times(&self) -> Result<Option<String>> {
+        let time = |summary: &MethodSummary| {
+            summary.training_seconds.map(|spread| format!("{} {}", summary.name, duration(spread.mean)))
+        };
+        let times: Vec<String> = self.summaries()?.iter().filter_map(time).collect();
+        Ok((!times.is_empty()).then(|| format!("Mean time of a training: {}.", times.join("; "))))
     }
 
     /// What a reader of the numbers should know and could miss.
@@ -324,12 +339,20 @@ fn interval_cell(interval: Option<BootstrapInterval>) -> String {
     interval.map_or_else(String::new, cell)
 }
 
+fn duration(seconds: f64) -> String {
+    match seconds {
+        short if short < 120.0 => format!("{short:.0} s"),
+        medium if medium < 7200.0 => format!("{:.0} min", medium / 60.0),
+        long => format!("{:.1} h", long / 3600.0),
+    }
+}
+
 fn range_cell(values: &[f64]) -> String {
     let lowest = values.iter().copied().reduce(f64::min);
     let highest = values.iter().copied().reduce(f64::max);
     match lowest.zip(highest) {
         None => String::new(),
         Some((low, high)) if low == high => low.to_string(),
-        Some((low, high)) => format!("{low} to {high}"),
+        Some((low, high)) => format!("{low}–{high}"),
     }
 }

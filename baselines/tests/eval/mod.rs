@@ -1,5 +1,7 @@
 //! Evaluation: parity with the released code, the sweep against a naive evaluation, statistics, bad input.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod bad_input;
 mod parity;
 mod statistics;

@@ -27,7 +27,7 @@ fn run(model: &dyn Baseline, image: &RgbImage, labels: &[usize], config: &InferC
     seeds(model, image, labels, config, Normalization::IMAGENET, &Device::Cpu).unwrap()
 }
 
-/// Notes the batches it is given.
+/// Notes the batches it is given. Its refined maps are the raw ones turned over.
 struct Recorder {
     inner: ToyBaseline,
     seen: Mutex<Vec<Vec<usize>>>,
@@ -41,7 +41,8 @@ impl Baseline for Recorder {
     fn forward(&self, view: &View, mode: Mode<'_>) -> candle_wsss::Result<ViewOutput> {
         assert!(matches!(mode, Mode::Eval));
         self.seen.lock().unwrap().push(view.image().dims().to_vec());
-        self.inner.forward(view, mode)
+        let output = self.inner.forward(view, mode)?;
+        Ok(ViewOutput { refined_cam: Some(output.cam.neg()?), ..output })
     }
 
     fn objective(&self, step: &Step<'_>, sampler: &dyn Sampler) -> candle_wsss::Result<Objective> {
@@ -68,6 +69,16 @@ fn every_scale_is_one_batch_of_plain_and_mirrored() {
     let nothing = run(&recorder, &image, &[], &InferConfig::default());
     assert_eq!((nothing.classes().len(), nothing.height(), nothing.width()), (0, 11, 13));
     assert!(recorder.seen.lock().unwrap().is_empty(), "no label, nothing to run");
+}
+
+#[test]
+fn the_source_says_which_maps_are_used() {
+    let (recorder, image) = (Recorder { inner: toy(3), seen: Mutex::default() }, picture(13, 11));
+    for source in [MapSource::Refined, MapSource::Softmax] {
+        let config = InferConfig { source, ..InferConfig::default() };
+        let same = run(&recorder, &image, &[1], &config) == run(&toy(3), &image, &[1], &config);
+        assert_eq!(same, source == MapSource::Softmax, "{source:?}");
+    }
 }
 
 #[test]

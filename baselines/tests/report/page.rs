@@ -47,6 +47,8 @@ fn the_page_says_what_the_data_says() {
     // Three repeats of 3, 4 and 5 steps.
     assert!(page.contains("<td class=\"right\">12</td>"));
     assert!(page.contains(&report.protocol.line()));
+    let times = "Mean time of a training: SEAM 30 min; SEAM + HSC 42 min; SEAM + HSC, no memory 54 min.";
+    assert!(page.contains(times) && report.to_text().unwrap().contains(times));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::{HeadGroup, HscConfig};
 use crate::baseline::ParameterGroup;
 use crate::error::{Result, expect_shape};
 use crate::init::CONV_DEFAULT;
-use crate::ops::{Corners, relu, resize_bilinear};
+use crate::ops::{Conv2dSpec, Corners, affine_relu, conv2d, relu, resize_bilinear};
 
 const BATCH_NORM_EPSILON: f64 = 1e-5;
 
@@ -83,10 +83,10 @@ impl HscHeads {
     /// When the shape is another.
     pub fn forward(&self, features: &Tensor) -> Result<HscMaps> {
         expect_shape("features", features, ["N".into(), self.feature_dim.into(), "h".into(), "w".into()])?;
-        let pixel = relu(&features.conv2d(&self.pixel_weight, 0, 1, 1, 1)?)?;
-        let hidden = features.conv2d(&self.hidden_weight, 1, 1, 1, 1)?;
-        let hidden = self.norm.forward(&hidden.broadcast_add(&per_channel(&self.hidden_bias)?)?)?;
-        let region = relu(&hidden)?.conv2d(&self.region_weight, 0, 1, 1, 1)?;
+        let (plain, padded) = (Conv2dSpec::default(), Conv2dSpec { padding: 1, ..Conv2dSpec::default() });
+        let pixel = relu(&conv2d(features, &self.pixel_weight, plain)?)?;
+        let hidden = conv2d(features, &self.hidden_weight, padded)?.broadcast_add(&per_channel(&self.hidden_bias)?)?;
+        let region = conv2d(&self.norm.then_relu(&hidden)?, &self.region_weight, plain)?;
         Ok(HscMaps { pixel, region: region.broadcast_add(&per_channel(&self.region_bias)?)? })
     }
 
@@ -122,12 +122,12 @@ impl FrozenBatchNorm {
         })
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    fn then_relu(&self, x: &Tensor) -> Result<Tensor> {
         // Folded at every call, not in `new`: loading weights sets the variables later.
         let deviation = (self.running_var.detach() + BATCH_NORM_EPSILON)?.sqrt()?;
         let scale = (self.weight.detach() / deviation)?;
         let shift = (self.bias.detach() - (self.running_mean.detach() * &scale)?)?;
-        Ok(x.broadcast_mul(&per_channel(&scale)?)?.broadcast_add(&per_channel(&shift)?)?)
+        affine_relu(x, &scale, &shift)
     }
 }
 
