@@ -3,7 +3,8 @@
 use candle_core::{Tensor, Var};
 use candle_nn::VarBuilder;
 use candle_nn::init::{FanInOut, Init, NonLinearity, NormalOrUniform};
-use candle_wsss::{Error, Result, Sampler, ops};
+use candle_wsss::ops::{self, Conv2dSpec};
+use candle_wsss::{Error, Result, Sampler};
 
 use super::resnet38d::{BatchNormMode, ResNet38dConfig};
 
@@ -70,12 +71,9 @@ impl Conv {
     /// When the channels do not fit.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let ConvShape { kernel, stride, dilation, .. } = self.shape;
-        conv2d(x, &self.weight, stride, dilation * (kernel / 2), dilation)
+        let padding = dilation * (kernel / 2);
+        ops::conv2d(x, &self.weight, Conv2dSpec { stride, padding, dilation, groups: 1 })
     }
-}
-
-fn conv2d(x: &Tensor, weight: &Tensor, stride: usize, padding: usize, dilation: usize) -> Result<Tensor> {
-    ops::conv2d(x, weight, ops::Conv2dSpec { stride, padding, dilation, groups: 1 })
 }
 
 /// Batch normalisation followed by rectification.

@@ -16,7 +16,8 @@ pub enum BatchNormMode {
     /// From the pretrained weights; never trained. What the released code does.
     #[default]
     Frozen,
-    /// From the batch, while training; weights and running statistics move. For training from nothing.
+    /// From the batch, while training. Weights are trained, and every training pass moves the running statistics, which
+    /// evaluation uses. For training from nothing.
     Train,
 }
 

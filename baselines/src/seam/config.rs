@@ -102,8 +102,6 @@ pub struct SeamLossConfig {
     pub min_pool_divisor: usize,
     /// Share of the largest differences in the equivariant cross regularization, in `(0, 1]`.
     pub ecr_fraction: f64,
-    /// Added to and subtracted from maxima and minima when maps are normalised.
-    pub max_norm_epsilon: f64,
     /// Which channels compete when a map is made one-hot.
     pub one_hot_channels: OneHotChannels,
     /// Factors of the terms.
@@ -116,7 +114,6 @@ impl Default for SeamLossConfig {
             upsample_cams: true,
             min_pool_divisor: 4,
             ecr_fraction: 0.2,
-            max_norm_epsilon: 1e-5,
             one_hot_channels: OneHotChannels::default(),
             weights: SeamWeights::default(),
         }
@@ -132,7 +129,6 @@ impl SeamLossConfig {
             let reason = format!("must be above 0 and at most 1, is {}", self.ecr_fraction);
             return Err(Error::config(format!("{path}.ecr_fraction"), reason));
         }
-        check_positive(&format!("{path}.max_norm_epsilon"), self.max_norm_epsilon)?;
         self.weights.validate(&format!("{path}.weights"))
     }
 }

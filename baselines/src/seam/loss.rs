@@ -5,6 +5,7 @@
 use candle_core::Tensor;
 use candle_wsss::error::expect_shape;
 use candle_wsss::ops::{self, Corners, Order};
+use candle_wsss::seed::max_norm;
 use candle_wsss::{ClassLayout, ImageLabels, Objective, Pair, Result};
 
 use super::config::{OneHotChannels, SeamLossConfig};
@@ -75,7 +76,7 @@ pub fn objective(maps: &Pair<ViewMaps>, labels: &ImageLabels, config: &SeamLossC
         _ => terms.omit("min_pool", format!("fewer pixels than {}", config.min_pool_divisor)),
     }
 
-    let aligned = Aligned::new(maps, labels, config.max_norm_epsilon)?;
+    let aligned = Aligned::new(maps, labels)?;
     terms.push("er", weights.er, equivariance(&aligned.cam, labels.layout())?)?;
     let targets = aligned.cam.as_ref().try_map(|cam| one_hot_target(cam, labels.layout(), config.one_hot_channels))?;
     let cross = targets
@@ -89,33 +90,6 @@ pub fn objective(maps: &Pair<ViewMaps>, labels: &ImageLabels, config: &SeamLossC
     Ok(objective)
 }
 
-/// Maps scaled to `[0, 1]` per image and channel. Gradients flow through the maximum and the minimum.
-///
-/// ```text
-/// r = [c]+,  M = max_pixels r,  m = min_pixels r
-/// out = [r - m - ε]+ / (M - m + ε)
-/// ```
-///
-/// A channel that is constant or negative everywhere gives zeros.
-///
-/// # Shapes
-/// `(N, c, h, w)` in and out.
-///
-/// # Errors
-/// When the shape is another.
-///
-/// # Reference
-/// SEAM, tool/visualization.py, `max_norm`.
-pub fn max_norm(maps: &Tensor, epsilon: f64) -> Result<Tensor> {
-    expect_shape("maps", maps, ["N".into(), "c".into(), "h".into(), "w".into()])?;
-    let rectified = ops::relu(&maps.flatten(2, 3)?)?; // (N, c, h*w)
-    let highest = ops::max_keepdim(&rectified, 2)?;
-    let lowest = ops::min_keepdim(&rectified, 2)?;
-    let raised = ops::relu(&rectified.broadcast_sub(&(&lowest + epsilon)?)?)?;
-    let range = ((highest - lowest)? + epsilon)?;
-    Ok(raised.broadcast_div(&range)?.reshape(maps.shape())?)
-}
-
 /// Normalised maps of both views at the size of the target view, with labels as mask.
 ///
 /// ```text
@@ -123,7 +97,7 @@ pub fn max_norm(maps: &Tensor, epsilon: f64) -> Result<Tensor> {
 /// b, q = max_norm(cam_2) L,         max_norm(refined_2) L
 /// ```
 ///
-/// Normalised first, then resized (bilinear, aligned corners), then masked: the other orders give other numbers.
+/// Normalised ([`max_norm`]) first, then resized (bilinear, aligned corners), then masked: the other orders give other numbers.
 #[derive(Clone, Debug)]
 pub struct Aligned {
     /// `a` and `b`, `(N, num_classes, h, w)`.
@@ -137,11 +111,11 @@ impl Aligned {
     ///
     /// # Errors
     /// When the shapes do not fit.
-    pub fn new(maps: &Pair<ViewMaps>, labels: &ImageLabels, epsilon: f64) -> Result<Self> {
+    pub fn new(maps: &Pair<ViewMaps>, labels: &ImageLabels) -> Result<Self> {
         let (_, _, h, w) = maps.target.cam.dims4()?;
         let present = labels.with_background()?.to_dtype(maps.target.cam.dtype())?;
         let align = |map: &Tensor| -> Result<Tensor> {
-            let resized = ops::resize_bilinear(&max_norm(map, epsilon)?, (h, w), Corners::Aligned)?;
+            let resized = ops::resize_bilinear(&max_norm(map)?, (h, w), Corners::Aligned)?;
             Ok(resized.broadcast_mul(&present)?)
         };
         Ok(Self {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use candle_wsss::ops::{self, Corners};
+use candle_wsss::regularizer::hsc::{HscConfig, HscHeads};
 use candle_wsss::testing::assert_close;
 use candle_wsss::{Baseline, ClassLayout, Mode, View, ViewOutput};
 use candle_wsss_baselines::seam::{Seam, SeamConfig, background_to_last, pcm};
@@ -93,6 +94,11 @@ fn parse(rule: &str, fan_in: usize) -> Draw {
     }
 }
 
+fn builder(vars: &HashMap<String, Var>) -> VarBuilder<'static> {
+    let tensors = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
+    VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu)
+}
+
 /// A case: the network with the generated weights, as variables under the reference's names.
 struct Case {
     f: Fixture,
@@ -119,11 +125,21 @@ impl Case {
             }
             vars.insert(name.to_string(), Var::from_tensor(&tensor).unwrap());
         }
-        let tensors = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
-        let vb = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
+        let vb = builder(&vars);
         let layout = ClassLayout::new(classes - 1).unwrap();
         let model = Seam::new(SeamConfig::default(), layout, vb).unwrap();
         Self { f, model, vars, is_background_first }
+    }
+
+    /// The projections of HSC, on the same weights.
+    fn heads(&self) -> HscHeads {
+        let rows = |name: &str| self.vars[name].dim(0).unwrap();
+        let config = HscConfig {
+            pixel_dim: rows("proj_fc.weight"),
+            region_dim: rows("extra_F.3.weight"),
+            ..HscConfig::default()
+        };
+        HscHeads::new(self.model.spec().feature_dim, &config, &builder(&self.vars)).unwrap()
     }
 
     fn image(&self, input: &str) -> Tensor {
@@ -166,14 +182,27 @@ impl Case {
         output
     }
 
+    /// Compares the first channels, as many as are stored: their number ends the name.
+    fn check_channels(&self, prefix: &str, got: &Tensor) {
+        let tensors = self.f.json["tensors"].as_object().unwrap();
+        let name = tensors.keys().find(|name| name.starts_with(prefix)).unwrap();
+        let channels = name[prefix.len()..].parse().unwrap();
+        self.f.check(name, &got.narrow(1, 0, channels).unwrap(), TENSOR);
+    }
+
     fn check_scalar(&self, name: &str, output: &Tensor) -> Tensor {
         let scalar = output.sqr().unwrap().mean_all().unwrap();
         self.f.check_scalar(name, &scalar, SCALAR);
         scalar
     }
 
-    /// Compares the gradient of every parameter of the network, and that no other has one.
-    fn check_parameter_gradients(&self, name: &str, grads: &candle_core::backprop::GradStore) {
+    /// Compares the gradient of the image, where stored, and of every parameter; none but the listed ones may have one.
+    fn check_gradients(&self, name: &str, scalar: &Tensor, image: &Var) {
+        let grads = scalar.backward().unwrap();
+        let stored = format!("a_grad_{name}__input");
+        if self.f.has(&stored) {
+            self.f.check(&stored, grads.get(image).unwrap(), TENSOR);
+        }
         let listed = self.f.json["parameter_gradients"][name].as_array().unwrap();
         let mut seen = 0;
         for entry in listed {
@@ -230,13 +259,11 @@ fn seam() {
             let refined = enlarged(output.seed_cam(), &image);
             case.check_maps(&format!("{input}_cam_sub5"), &every_fifth(&cam));
             case.check_maps(&format!("{input}_cam_rv_sub5"), &every_fifth(&refined));
-            let cam = case.check_scalar(&format!("{input}_S_cam"), &cam);
-            let refined = case.check_scalar(&format!("{input}_S_cam_rv"), &refined);
-            if input == "a" {
-                let grads = cam.backward().unwrap();
-                case.f.check("a_grad_S_cam__input", grads.get(&image).unwrap(), TENSOR);
-                case.check_parameter_gradients("S_cam", &grads);
-                case.check_parameter_gradients("S_cam_rv", &refined.backward().unwrap());
+            for (name, map) in [("S_cam", &cam), ("S_cam_rv", &refined)] {
+                let scalar = case.check_scalar(&format!("{input}_{name}"), map);
+                if input == "a" {
+                    case.check_gradients(name, &scalar, &image);
+                }
             }
         }
     }
@@ -247,18 +274,26 @@ fn seam() {
 fn hsc() {
     for f in Fixture::with_prefix("net_hsc") {
         let case = Case::new(f, false);
+        let heads = case.heads();
         for input in ["a", "b"] {
             let image = Var::from_tensor(&case.image(input)).unwrap();
             let output = case.forward(input, &image);
             case.f.check(&format!("{input}_pred"), &spatial_mean(&output.cam), TENSOR);
             case.f.check(&format!("{input}_pred_rv"), &spatial_mean(output.seed_cam()), TENSOR);
-            let cam = case.check_scalar(&format!("{input}_S_cam"), &output.cam);
-            let refined = case.check_scalar(&format!("{input}_S_cam_rv"), output.seed_cam());
-            if input == "a" {
-                let grads = cam.backward().unwrap();
-                case.f.check("a_grad_S_cam__input", grads.get(&image).unwrap(), TENSOR);
-                case.check_parameter_gradients("S_cam", &grads);
-                case.check_parameter_gradients("S_cam_rv", &refined.backward().unwrap());
+            let maps = heads.forward(&output.features).unwrap();
+            case.f.check(&format!("{input}_f_map_1"), &maps.pixel, TENSOR);
+            case.f.check(&format!("{input}_f_map_2_channel_mean"), &spatial_mean(&maps.region), TENSOR);
+            case.check_channels(&format!("{input}_f_map_2_ch0_"), &maps.region);
+            for (name, map) in [
+                ("S_cam", &output.cam),
+                ("S_cam_rv", output.seed_cam()),
+                ("S_f_map_1", &maps.pixel),
+                ("S_f_map_2", &maps.region),
+            ] {
+                let scalar = case.check_scalar(&format!("{input}_{name}"), map);
+                if input == "a" {
+                    case.check_gradients(name, &scalar, &image);
+                }
             }
         }
     }

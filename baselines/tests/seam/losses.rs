@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_wsss::testing::{assert_close, gradient_error, randn};
-use candle_wsss::{ClassLayout, ImageLabels, Pair};
+use candle_wsss::{ClassLayout, ImageLabels, Pair, seed};
 use candle_wsss_baselines::seam::loss::{self, Aligned, ViewMaps};
 use candle_wsss_baselines::seam::{OneHotChannels, SeamConfig, SeamLossConfig, pcm};
 
@@ -207,7 +207,7 @@ fn gradients() {
         check(name, &refined, &|x| term(replaced(Pair::new(&cams[0], &cams[1]), Pair::new(&x[0], &x[1])), name));
     }
     let cotangent = randn(9, &[2, FOREGROUND + 1, 5, 7]).unwrap();
-    check("max_norm", &cams[..1], &|x| Ok((loss::max_norm(&x[0], EPSILON)? * &cotangent)?.sum_all()?));
+    check("max_norm", &cams[..1], &|x| Ok((seed::max_norm(&x[0])? * &cotangent)?.sum_all()?));
     let features = randn(10, &[2, 4, 5, 7]).unwrap();
     check("refine", &[cams[1].clone(), features], &|x| {
         Ok((pcm::refine(&x[0], &x[1], EPSILON)? * &cotangent)?.sum_all()?)
@@ -229,7 +229,7 @@ fn closed_forms() {
     // A ramp 0..=5 has minimum 0 and maximum 5.
     let ramp = Tensor::new(&[[[[0f64, 1., 2.], [3., 4., 5.]]]], &Device::Cpu).unwrap();
     let want = ((&ramp - EPSILON).unwrap().relu().unwrap() / (5.0 + EPSILON)).unwrap();
-    assert_close("ramp", &loss::max_norm(&ramp, EPSILON).unwrap(), &want, 1e-15).unwrap();
+    assert_close("ramp", &seed::max_norm(&ramp).unwrap(), &want, 1e-15).unwrap();
 
     let classes = FOREGROUND + 1;
     let ones = Tensor::ones((1, classes, 4, 4), DType::F64, &Device::Cpu).unwrap();
@@ -312,7 +312,7 @@ fn terms_without_a_meaning_are_left_out() {
 fn alignment_normalises_before_it_resizes() {
     let maps = random_maps(20);
     let labels = label_list(&[&[0], &[1, 2]]);
-    let aligned = Aligned::new(&maps, &labels, EPSILON).unwrap();
+    let aligned = Aligned::new(&maps, &labels).unwrap();
     assert_eq!(aligned.cam.source.dims(), maps.target.cam.dims());
     let want = naive_align(&maps.source.refined, [3, 4], &labels).tensor();
     assert_close("p", &aligned.refined.source, &want, 1e-14).unwrap();

@@ -2,7 +2,7 @@
 
 use candle_core::{D, Tensor, Var};
 use candle_wsss::testing::assert_close;
-use candle_wsss::{Pair, ops};
+use candle_wsss::{Pair, ops, seed};
 use candle_wsss_baselines::seam::loss::{self, Aligned, ViewMaps};
 use candle_wsss_baselines::seam::{SeamLossConfig, background_to_last, pcm};
 
@@ -13,7 +13,6 @@ fn config(f: &Fixture) -> SeamLossConfig {
     SeamLossConfig {
         min_pool_divisor: f.count("minpool_divisor"),
         ecr_fraction: f.constant("ecr_fraction"),
-        max_norm_epsilon: f.constant("eps_max_norm"),
         ..SeamLossConfig::default()
     }
 }
@@ -71,11 +70,11 @@ fn parts_of_a_step(f: &Fixture, maps: &Pair<ViewMaps>, config: &SeamLossConfig) 
         let pooled = loss::min_pool(&maps.refined, &labels, config.min_pool_divisor).unwrap().unwrap();
         f.check_scalar(&format!("loss_rvmin{view}"), &pooled, SCALAR);
         for (name, map) in [("cam", &maps.cam), ("cam_rv", &maps.refined)] {
-            let normalized = loss::max_norm(map, config.max_norm_epsilon).unwrap();
+            let normalized = seed::max_norm(map).unwrap();
             check(&format!("max_norm_{name}{view}"), &normalized);
         }
     }
-    let aligned = Aligned::new(maps, &labels, config.max_norm_epsilon).unwrap();
+    let aligned = Aligned::new(maps, &labels).unwrap();
     let one_hot = |cam: &Tensor| loss::one_hot_target(cam, labels.layout(), config.one_hot_channels).unwrap();
     let directions =
         [(1, &aligned.cam.target, 2, &aligned.refined.source), (2, &aligned.cam.source, 1, &aligned.refined.target)];
@@ -100,7 +99,7 @@ fn pixel_correlation_module() {
 
         let features = Var::from_tensor(&f.tensor("f")).unwrap();
         let projection = Var::from_tensor(&f.tensor("f9_weight")).unwrap();
-        let correlation = features.conv2d(&projection, 0, 1, 1, 1).unwrap();
+        let correlation = ops::conv2d(&features, &projection, ops::Conv2dSpec::default()).unwrap();
         let matrix = pcm::affinity(&correlation, epsilon).unwrap().get(0).unwrap();
         let sums = (matrix.sum_keepdim(0).unwrap() + epsilon).unwrap();
         f.check("aff_image0", &matrix.broadcast_div(&sums).unwrap(), TENSOR);
