@@ -1,7 +1,7 @@
 //! Matrix products on slices: the one place of the crate with `unsafe` code.
 //!
 //! Deterministic: the `gemm` crate cuts the inner dimension by sizes only and gives each element of the result to one
-//! thread, so the bits do not depend on [`Threads`]. A test of `conv2d` watches over it.
+//! thread, so the bits do not depend on [`Threads`]. A test watches over it.
 
 use super::kernel::Real;
 
@@ -113,5 +113,91 @@ pub(super) fn product<T: Real>(
             false,
             parallelism,
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Small integers, exact in every order of summation, or fractions, which are not.
+    fn numbers<T: Real>(len: usize, exact: bool) -> Vec<T> {
+        let scale = if exact { 1.0 } else { 0.1 };
+        (0..len).map(|i| T::from_f64(((i * 7919) % 23) as f64 * scale - 11.0 * scale)).collect()
+    }
+
+    /// `left right` with each factor stored as it is or transposed, in wider rows than needed, added to ones.
+    fn run<T: Real>(threads: Threads, exact: bool, sizes: [usize; 3], transposed: [bool; 2]) -> Vec<T> {
+        let [rows, columns, inner] = sizes;
+        let mut result = vec![T::one(); rows * (columns + 3)];
+        let (a, b) = (numbers::<T>((rows + 2) * (inner + 2), exact), numbers::<T>((inner + 1) * (columns + 1), exact));
+        let left = match transposed[0] {
+            true => Matrix::new(&a, inner, rows, rows + 1).transposed(),
+            false => Matrix::new(&a, rows, inner, inner + 1),
+        };
+        let right = match transposed[1] {
+            true => Matrix::new(&b, columns, inner, inner + 1).transposed(),
+            false => Matrix::new(&b, inner, columns, columns + 1),
+        };
+        product(threads, MatrixMut::new(&mut result, rows, columns, columns + 3), true, left, right);
+        for (i, row) in result.chunks(columns + 3).enumerate().filter(|_| exact) {
+            for (j, &got) in row.iter().enumerate() {
+                let term = |k: usize| {
+                    let a = a[if transposed[0] { k * (rows + 1) + i } else { i * (inner + 1) + k }];
+                    let b = b[if transposed[1] { j * (inner + 1) + k } else { k * (columns + 1) + j }];
+                    a.to_f64() * b.to_f64()
+                };
+                let sum = if j < columns { (0..inner).map(term).sum() } else { 0.0 };
+                assert_eq!(got.to_f64(), 1.0 + sum, "{sizes:?} {transposed:?} at {i}, {j}");
+            }
+        }
+        result
+    }
+
+    const LAYOUTS: [[bool; 2]; 4] = [[false, false], [false, true], [true, false], [true, true]];
+
+    #[test]
+    fn products_are_those_of_the_loops() {
+        for sizes in [[1, 1, 1], [5, 3, 2], [17, 1, 9], [1, 19, 40], [33, 70, 130], [4, 9, 0], [70, 65, 21]] {
+            for layout in LAYOUTS {
+                run::<f32>(Threads::One, true, sizes, layout);
+                run::<f64>(Threads::Pool, true, sizes, layout);
+            }
+        }
+    }
+
+    #[test]
+    fn threads_do_not_change_the_bits() {
+        for sizes in [[130, 150, 700], [64, 144, 1300], [300, 36, 512], [1, 5000, 300], [200, 16, 2000]] {
+            for layout in LAYOUTS {
+                let one = run::<f32>(Threads::One, false, sizes, layout);
+                let one_double = run::<f64>(Threads::One, false, sizes, layout);
+                for threads in [2, 3, 4] {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                    pool.install(|| {
+                        assert!(one == run::<f32>(Threads::Pool, false, sizes, layout), "{sizes:?} {layout:?}");
+                        assert!(one_double == run::<f64>(Threads::Pool, false, sizes, layout), "{sizes:?} {layout:?}");
+                    });
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "factors of a matrix product")]
+    fn short_factors_are_caught() {
+        let mut result = [0f32; 4];
+        let factor = [1f32; 4];
+        let short = Matrix::new(&factor[..3], 2, 2, 2);
+        product(Threads::One, MatrixMut::new(&mut result, 2, 2, 2), false, short, Matrix::new(&factor, 2, 2, 2));
+    }
+
+    #[test]
+    #[should_panic(expected = "rows of a matrix product overlap")]
+    fn overlapping_rows_are_caught() {
+        let mut result = [0f32; 4];
+        let factor = [1f32; 4];
+        let factor = Matrix::new(&factor, 2, 2, 2);
+        product(Threads::One, MatrixMut::new(&mut result, 2, 2, 1), false, factor, factor);
     }
 }

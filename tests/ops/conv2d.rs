@@ -211,5 +211,12 @@ fn wrong_arguments_are_errors() {
     }
     assert!(conv2d(&x.to_dtype(DType::F32).unwrap(), &weight, plain).is_err());
     assert!(conv2d(&x.to_dtype(DType::F16).unwrap(), &weight.to_dtype(DType::F16).unwrap(), plain).is_err());
-    assert_eq!(conv2d(&ramp(&[0, 4, 3, 3]), &weight, plain).unwrap().dims(), [0, 2, 1, 1]);
+    assert!(message(&ramp(&[1, 4, 0, 3]), &weight, spec(1, 2, 1)).contains("not empty"));
+}
+
+#[test]
+fn a_batch_without_images() {
+    let got = all(&ramp(&[0, 4, 3, 3]), &ramp(&[2, 4, 3, 3]), noise, spec(1, 1, 1));
+    assert_eq!([got[0].dims(), got[1].dims()], [[0, 2, 3, 3], [0, 4, 3, 3]]);
+    assert_eq!(values(&got[2]), [0.0; 72]);
 }

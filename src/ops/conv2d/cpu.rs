@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::Conv2dSpec;
 use super::geometry::Geometry;
 use crate::ops::gemm::{Matrix, MatrixMut, Threads, product};
-use crate::ops::kernel::{Array, Kernel, Real, detached2};
+use crate::ops::kernel::{Array, Kernel, Real, detached2, for_each_chunk};
 
 pub(super) struct Convolution(pub(super) Conv2dSpec);
 
@@ -62,15 +62,22 @@ impl Kernel<2> for WeightGradient {
 /// Images times groups from which on each is one task. Below, the threads share the products.
 const MANY: usize = 4;
 
-/// Bytes of patches at a time, so that they stay in the cache.
+/// Bytes of patches that a thread makes at a time, so that they stay in its cache.
 const PATCH_BYTES: usize = 1 << 20;
+
+/// Bytes of patches that all threads make at a time: more, since they wait for each other after each.
+const SHARED_PATCH_BYTES: usize = 1 << 23;
 
 /// Least positions of a block: with fewer, reading the weight would dominate.
 const LEAST_POSITIONS: usize = 192;
 
 /// Positions of a block of patches of so many rows.
-fn block_positions<T>(depth: usize) -> usize {
-    (PATCH_BYTES / (depth * size_of::<T>())).max(LEAST_POSITIONS)
+fn block_positions<T>(threads: Threads, depth: usize) -> usize {
+    let bytes = match threads {
+        Threads::One => PATCH_BYTES,
+        Threads::Pool => SHARED_PATCH_BYTES,
+    };
+    (bytes / (depth * size_of::<T>())).max(LEAST_POSITIONS)
 }
 
 /// Runs `work(threads, buffer, i, chunk)` on the chunks of `values`, in parallel when they are many.
@@ -107,7 +114,7 @@ fn forward<T: Real>(geometry: &Geometry, x: &[T], weight: &[T]) -> Vec<T> {
             let y = MatrixMut::new(y, outputs, positions, positions);
             return product(threads, y, false, weight, Matrix::new(x, depth, positions, positions));
         }
-        for rows in geometry.row_blocks(block_positions::<T>(depth)) {
+        for rows in geometry.row_blocks(block_positions::<T>(threads, depth)) {
             let block = rows.len() * geometry.out_width;
             patches.resize(depth * block, T::zero());
             geometry.gather(threads, x, &rows, patches);
@@ -119,6 +126,10 @@ fn forward<T: Real>(geometry: &Geometry, x: &[T], weight: &[T]) -> Vec<T> {
 }
 
 fn input_gradient<T: Real>(geometry: &Geometry, grad: &[T], weight: &[T]) -> Vec<T> {
+    // Sums inside the products instead of in memory, where possible.
+    if let Some(reversed) = geometry.reversed() {
+        return forward(&reversed, grad, &reverse(geometry, weight));
+    }
     let (positions, depth, outputs) = (geometry.positions(), geometry.depth(), geometry.outputs);
     let input_len = geometry.inputs * geometry.plane();
     let mut result = vec![T::zero(); geometry.images * geometry.groups * input_len];
@@ -130,7 +141,7 @@ fn input_gradient<T: Real>(geometry: &Geometry, grad: &[T], weight: &[T]) -> Vec
             let result = MatrixMut::new(result, depth, positions, positions);
             return product(threads, result, false, weight, Matrix::new(grad, outputs, positions, positions));
         }
-        for rows in geometry.row_blocks(block_positions::<T>(depth)) {
+        for rows in geometry.row_blocks(block_positions::<T>(threads, depth)) {
             let block = rows.len() * geometry.out_width;
             patches.resize(depth * block, T::zero());
             let grad = Matrix::new(&grad[rows.start * geometry.out_width..], outputs, block, positions);
@@ -140,6 +151,28 @@ fn input_gradient<T: Real>(geometry: &Geometry, grad: &[T], weight: &[T]) -> Vec
     });
     result
 }
+
+/// The weight with its channel axes swapped, within each group, and its taps in reverse.
+fn reverse<T: Real>(geometry: &Geometry, weight: &[T]) -> Vec<T> {
+    let Geometry { inputs, outputs, .. } = *geometry;
+    let (taps, depth) = (geometry.taps(), geometry.depth());
+    let mut result = vec![T::zero(); weight.len()];
+    // Some rows at a time, so that a line of the cache is read once.
+    for_each_chunk(&mut result, REVERSED_ROWS * outputs * taps, |block, rows| {
+        for output in 0..outputs {
+            for (i, row) in rows.chunks_exact_mut(outputs * taps).enumerate() {
+                let (group, input) = ((block * REVERSED_ROWS + i) / inputs, (block * REVERSED_ROWS + i) % inputs);
+                let source = &weight[(group * outputs + output) * depth + input * taps..][..taps];
+                for (result, &source) in row[output * taps..].iter_mut().zip(source.iter().rev()) {
+                    *result = source;
+                }
+            }
+        }
+    });
+    result
+}
+
+const REVERSED_ROWS: usize = 16;
 
 /// Rows of the patch matrix in a task of the weight's gradient, about.
 const TASK_DEPTH: usize = 144;
@@ -168,15 +201,24 @@ fn weight_gradient<T: Real>(geometry: &Geometry, x: &[T], grad: &[T]) -> Vec<T> 
     result.par_chunks_mut(depth).with_min_len(64).enumerate().for_each(|(output, result)| {
         let (group, output) = (output / outputs, output % outputs);
         for (block, result) in result.chunks_mut(channels * geometry.taps()).enumerate() {
-            let start = output * result.len();
+            let (start, step) = match narrow_outputs(outputs, result.len()) {
+                true => (output, outputs),
+                false => (output * result.len(), 1),
+            };
             for part in &parts[(group * blocks + block) * runs..][..runs] {
-                for (result, &part) in result.iter_mut().zip(&part[start..]) {
+                for (result, &part) in result.iter_mut().zip(part[start..].iter().step_by(step)) {
                     *result += part;
                 }
             }
         }
     });
     result
+}
+
+/// Whether a part of the weight's gradient is kept as `(depth, outputs)` rather than `(outputs, depth)`: a product copies
+/// the factor along the last axis of its result, which had better be the smaller one.
+fn narrow_outputs(outputs: usize, depth: usize) -> bool {
+    outputs < depth
 }
 
 /// The columns of the weight's gradient for some input channels, summed over some images.
@@ -208,7 +250,13 @@ fn weight_gradient_block<T: Real>(
                 Matrix::new(&patches, depth, block, block)
             };
             let grad = Matrix::new(&grad[start..], outputs, block, positions);
-            product(Threads::One, MatrixMut::new(&mut result, outputs, depth, depth), true, grad, patches.transposed());
+            if narrow_outputs(outputs, depth) {
+                let result = MatrixMut::new(&mut result, depth, outputs, outputs);
+                product(Threads::One, result, true, patches, grad.transposed());
+            } else {
+                let result = MatrixMut::new(&mut result, outputs, depth, depth);
+                product(Threads::One, result, true, grad, patches.transposed());
+            }
         }
     }
     result

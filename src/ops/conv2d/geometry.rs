@@ -37,8 +37,8 @@ impl Geometry {
                 return Err(Error::value(format!("conv2d {name}"), "expected at least 1, got 0"));
             }
         }
-        let &[images, channels, height, width] = x else {
-            return Err(shape("input", "(N, C, h, w)".to_string(), x));
+        let &[images, channels, height @ (1..), width @ (1..)] = x else {
+            return Err(shape("input", "(N, C, h, w), maps not empty".to_string(), x));
         };
         let expected = format!("(multiple of {groups}, {channels}/{groups}, 1.., 1..)");
         let &[out_channels, inputs, kernel_height, kernel_width] = weight else {
@@ -95,6 +95,26 @@ impl Geometry {
         self.kernel == (1, 1) && self.spec.stride == 1 && self.spec.padding == 0
     }
 
+    /// The convolution that turns the gradient into that of the input, for a stride of 1: its weight is the weight with
+    /// its two channel axes swapped and its taps in reverse. Not for a padding wider than the reach of the kernel.
+    pub(super) fn reversed(&self) -> Option<Self> {
+        let (kernel_height, kernel_width) = self.kernel;
+        let reach = self.spec.dilation * (kernel_height - 1);
+        if self.spec.stride > 1 || kernel_height != kernel_width || self.spec.padding > reach {
+            return None;
+        }
+        Some(Self {
+            inputs: self.outputs,
+            outputs: self.inputs,
+            height: self.out_height,
+            width: self.out_width,
+            out_height: self.height,
+            out_width: self.width,
+            spec: Conv2dSpec { padding: reach - self.spec.padding, ..self.spec },
+            ..*self
+        })
+    }
+
     /// Output rows in blocks of about so many positions.
     pub(super) fn row_blocks(&self, positions: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let (all, rows) = (self.out_height, (positions / self.out_width.max(1)).max(1));
@@ -116,37 +136,30 @@ impl Geometry {
     /// The patches of output rows: `patches[(channel * taps + tap)][position]`, zeros outside the map.
     pub(super) fn gather<T: Real>(&self, threads: Threads, x: &[T], rows: &Range<usize>, patches: &mut [T]) {
         let len = self.taps() * rows.len() * self.out_width;
-        let (x, patches) = (x.chunks_exact(self.plane()), patches.chunks_exact_mut(len));
         let work = |(x, patches): (&[T], &mut [T])| self.gather_channel(x, rows, patches);
         match threads {
-            Threads::One => x.zip(patches).for_each(work),
-            Threads::Pool => x.zip(patches).par_bridge().for_each(work),
+            Threads::One => x.chunks_exact(self.plane()).zip(patches.chunks_exact_mut(len)).for_each(work),
+            Threads::Pool => x.par_chunks_exact(self.plane()).zip(patches.par_chunks_exact_mut(len)).for_each(work),
         }
     }
 
     fn gather_channel<T: Real>(&self, x: &[T], rows: &Range<usize>, patches: &mut [T]) {
-        let columns = self.out_width;
-        let mut patches = patches.chunks_exact_mut(rows.len() * columns);
-        for vertical in 0..self.kernel.0 {
-            let valid = self.inside(vertical, self.height, self.out_height);
-            for horizontal in 0..self.kernel.1 {
-                let Some(patch) = patches.next() else { return };
-                let across = self.inside(horizontal, self.width, columns);
-                for (row, line) in rows.clone().zip(patch.chunks_exact_mut(columns)) {
-                    if !valid.contains(&row) || across.is_empty() {
-                        line.fill(T::zero());
-                        continue;
-                    }
-                    line[..across.start].fill(T::zero());
-                    line[across.end..].fill(T::zero());
-                    let source = &x[self.first_pixel(row, vertical, horizontal, &across)..];
-                    let line = &mut line[across.clone()];
-                    if self.spec.stride == 1 {
-                        line.copy_from_slice(&source[..line.len()]);
-                    } else {
-                        for (value, &source) in line.iter_mut().zip(source.iter().step_by(self.spec.stride)) {
-                            *value = source;
-                        }
+        let (columns, stride) = (self.out_width, self.spec.stride);
+        for (tap, patch) in patches.chunks_exact_mut(rows.len() * columns).enumerate() {
+            let Meeting { valid, across, start } = self.meeting(tap, rows);
+            patch[..(valid.start - rows.start) * columns].fill(T::zero());
+            patch[(valid.end - rows.start) * columns..].fill(T::zero());
+            let lines = &mut patch[(valid.start - rows.start) * columns..(valid.end - rows.start) * columns];
+            for (i, line) in lines.chunks_exact_mut(columns).enumerate() {
+                line[..across.start].fill(T::zero());
+                line[across.end..].fill(T::zero());
+                let line = &mut line[across.clone()];
+                let source = &x[start + i * stride * self.width..];
+                if stride == 1 {
+                    line.copy_from_slice(&source[..line.len()]);
+                } else {
+                    for (value, &source) in line.iter_mut().zip(source.iter().step_by(stride)) {
+                        *value = source;
                     }
                 }
             }
@@ -156,47 +169,46 @@ impl Geometry {
     /// Adds the patches of output rows to the map they were gathered from.
     pub(super) fn scatter<T: Real>(&self, threads: Threads, patches: &[T], rows: &Range<usize>, x: &mut [T]) {
         let len = self.taps() * rows.len() * self.out_width;
-        let (x, patches) = (x.chunks_exact_mut(self.plane()), patches.chunks_exact(len));
         let work = |(x, patches): (&mut [T], &[T])| self.scatter_channel(patches, rows, x);
         match threads {
-            Threads::One => x.zip(patches).for_each(work),
-            Threads::Pool => x.zip(patches).par_bridge().for_each(work),
+            Threads::One => x.chunks_exact_mut(self.plane()).zip(patches.chunks_exact(len)).for_each(work),
+            Threads::Pool => x.par_chunks_exact_mut(self.plane()).zip(patches.par_chunks_exact(len)).for_each(work),
         }
     }
 
     fn scatter_channel<T: Real>(&self, patches: &[T], rows: &Range<usize>, x: &mut [T]) {
-        let columns = self.out_width;
-        let mut patches = patches.chunks_exact(rows.len() * columns);
-        for vertical in 0..self.kernel.0 {
-            let valid = self.inside(vertical, self.height, self.out_height);
-            for horizontal in 0..self.kernel.1 {
-                let Some(patch) = patches.next() else { return };
-                let across = self.inside(horizontal, self.width, columns);
-                for (row, line) in rows.clone().zip(patch.chunks_exact(columns)) {
-                    if !valid.contains(&row) || across.is_empty() {
-                        continue;
-                    }
-                    let target = &mut x[self.first_pixel(row, vertical, horizontal, &across)..];
-                    let line = &line[across.clone()];
-                    if self.spec.stride == 1 {
-                        for (target, &value) in target.iter_mut().zip(line) {
-                            *target += value;
-                        }
-                    } else {
-                        for (target, &value) in target.iter_mut().step_by(self.spec.stride).zip(line) {
-                            *target += value;
-                        }
-                    }
+        let (columns, stride) = (self.out_width, self.spec.stride);
+        for (tap, patch) in patches.chunks_exact(rows.len() * columns).enumerate() {
+            let Meeting { valid, across, start } = self.meeting(tap, rows);
+            let lines = &patch[(valid.start - rows.start) * columns..(valid.end - rows.start) * columns];
+            for (i, line) in lines.chunks_exact(columns).enumerate() {
+                let target = &mut x[start + i * stride * self.width..];
+                for (target, &value) in target.iter_mut().step_by(stride).zip(&line[across.clone()]) {
+                    *target += value;
                 }
             }
         }
     }
 
-    /// Index in the map of the first pixel that a tap sees from an output row.
-    fn first_pixel(&self, row: usize, vertical: usize, horizontal: usize, across: &Range<usize>) -> usize {
+    /// Where a tap meets the map, within some output rows.
+    fn meeting(&self, tap: usize, rows: &Range<usize>) -> Meeting {
         let Conv2dSpec { stride, padding, dilation, .. } = self.spec;
-        let y = row * stride + vertical * dilation - padding;
+        let (vertical, horizontal) = (tap / self.kernel.1, tap % self.kernel.1);
+        let across = self.inside(horizontal, self.width, self.out_width);
+        let down = self.inside(vertical, self.height, self.out_height);
+        let (first, last) = (down.start.max(rows.start), down.end.min(rows.end));
+        if across.is_empty() || first >= last {
+            return Meeting { valid: rows.start..rows.start, across: 0..0, start: 0 };
+        }
+        let y = first * stride + vertical * dilation - padding;
         let x = across.start * stride + horizontal * dilation - padding;
-        y * self.width + x
+        Meeting { valid: first..last, across, start: y * self.width + x }
     }
+}
+
+/// The outputs for which a tap lies on the map, and the pixel below the first of them.
+struct Meeting {
+    valid: Range<usize>,
+    across: Range<usize>,
+    start: usize,
 }
