@@ -70,7 +70,7 @@ background     50.00     50.00        0.00
 cat
 ";
     assert_eq!(classes, want);
-    assert!(report.to_text().unwrap().contains(want));
+    assert!(report.to_text(true).unwrap().contains(want));
 }
 
 #[test]
