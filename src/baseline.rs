@@ -111,7 +111,7 @@ pub enum ParameterGroup {
 }
 
 /// A network trained with image-level labels.
-pub trait Baseline: Send {
+pub trait Baseline: Send + Sync {
     /// What regularizers must know.
     fn spec(&self) -> &BaselineSpec;
 

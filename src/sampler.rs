@@ -56,6 +56,11 @@ impl SeededSampler {
         Self { key: seed, rng: ChaCha8Rng::seed_from_u64(seed) }
     }
 
+    /// The number this stream is a function of, as a seed for something else.
+    pub fn key(&self) -> u64 {
+        self.key
+    }
+
     /// As [`Sampler::fork`], keeping the type.
     #[must_use]
     pub fn child(&self, scope: &str) -> Self {

@@ -6,3 +6,11 @@ mod fixture;
 
 mod data;
 mod synth;
+mod eps;
+mod eval;
+mod hsc_step;
+mod infer;
+mod network;
+mod report;
+mod seam;
+mod support;

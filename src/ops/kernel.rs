@@ -2,7 +2,7 @@
 
 use std::ops::Neg;
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
 use rayon::prelude::*;
 
 /// The floating point types the kernels are written for.
@@ -54,7 +54,7 @@ pub(super) trait Kernel<const N: usize>: Send + Sync + 'static {
     fn forward<T: Real>(&self, inputs: [Array<'_, T>; N]) -> Result<(Vec<T>, Shape)>;
 
     /// The gradients of the inputs, `None` for those that need none. Kernels of gradients have no gradient.
-    fn backward(&self, _inputs: [&Tensor; N], _grad: &Tensor) -> Result<[Option<Tensor>; N]> {
+    fn backward(&self, _inputs: [&Tensor; N], _result: &Tensor, _grad: &Tensor) -> Result<[Option<Tensor>; N]> {
         bail!("{} has no gradient", Self::NAME)
     }
 }
@@ -71,6 +71,16 @@ pub(super) fn apply1(kernel: impl Kernel<1>, x: &Tensor) -> Result<Tensor> {
     x.contiguous()?.apply_op1(Adapter(kernel))
 }
 
+/// Applies a kernel of two inputs, with its gradient.
+pub(super) fn apply2(kernel: impl Kernel<2>, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    a.contiguous()?.apply_op2(&b.contiguous()?, Adapter(kernel))
+}
+
+/// Applies a kernel of three inputs, with its gradient.
+pub(super) fn apply3(kernel: impl Kernel<3>, a: &Tensor, b: &Tensor, c: &Tensor) -> Result<Tensor> {
+    a.contiguous()?.apply_op3(&b.contiguous()?, &c.contiguous()?, Adapter(kernel))
+}
+
 /// Applies a kernel outside the graph: what `backward` is made of.
 pub(super) fn detached1(kernel: impl Kernel<1>, x: &Tensor) -> Result<Tensor> {
     x.contiguous()?.apply_op1_no_bwd(&Adapter(kernel))
@@ -79,6 +89,11 @@ pub(super) fn detached1(kernel: impl Kernel<1>, x: &Tensor) -> Result<Tensor> {
 /// Applies a kernel of two inputs outside the graph.
 pub(super) fn detached2(kernel: impl Kernel<2>, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     a.contiguous()?.apply_op2_no_bwd(&b.contiguous()?, &Adapter(kernel))
+}
+
+/// Applies a kernel of three inputs outside the graph.
+pub(super) fn detached3(kernel: impl Kernel<3>, a: &Tensor, b: &Tensor, c: &Tensor) -> Result<Tensor> {
+    a.contiguous()?.apply_op3_no_bwd(&b.contiguous()?, &c.contiguous()?, &Adapter(kernel))
 }
 
 /// Applies a kernel that gives indices (u32).
@@ -97,8 +112,8 @@ impl<K: Kernel<1>> CustomOp1 for Adapter<K> {
         dispatch(&self.0, [(s, l)])
     }
 
-    fn bwd(&self, arg: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let [grad] = self.0.backward([arg], grad)?;
+    fn bwd(&self, arg: &Tensor, res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let [grad] = self.0.backward([arg], res, grad)?;
         Ok(grad)
     }
 }
@@ -112,9 +127,39 @@ impl<K: Kernel<2>> CustomOp2 for Adapter<K> {
         dispatch(&self.0, [(s1, l1), (s2, l2)])
     }
 
-    fn bwd(&self, a: &Tensor, b: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let [a, b] = self.0.backward([a, b], grad)?;
+    fn bwd(&self, a: &Tensor, b: &Tensor, res: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let [a, b] = self.0.backward([a, b], res, grad)?;
         Ok((a, b))
+    }
+}
+
+impl<K: Kernel<3>> CustomOp3 for Adapter<K> {
+    fn name(&self) -> &'static str {
+        K::NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        dispatch(&self.0, [(s1, l1), (s2, l2), (s3, l3)])
+    }
+
+    fn bwd(
+        &self,
+        a: &Tensor,
+        b: &Tensor,
+        c: &Tensor,
+        res: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let [a, b, c] = self.0.backward([a, b, c], res, grad)?;
+        Ok((a, b, c))
     }
 }
 

@@ -3,15 +3,24 @@
 //! All of them take non-contiguous tensors, and give the same bits whatever the number of threads. Those with code of
 //! their own (a folder each) work in float32 and float64 on the CPU and report every other case as an error.
 
+mod affine;
+mod conv2d;
+mod dense_crf;
 mod extremum;
+mod gemm;
 mod kernel;
+mod max_pool2d;
 mod pointwise;
 mod resize;
 mod soft_margin;
 mod top_k;
 mod unit;
 
+pub use affine::{affine, affine_relu};
+pub use conv2d::{Conv2dSpec, conv2d};
+pub use dense_crf::{DenseCrf, DenseCrfConfig, refine_label_pair};
 pub use extremum::{max_keepdim, min_keepdim};
+pub use max_pool2d::{MaxPool2dSpec, max_pool2d};
 pub use pointwise::{abs, clamp, relu};
 pub use resize::{Corners, resize_bilinear, resize_nearest};
 pub use soft_margin::soft_margin;

@@ -1,9 +1,11 @@
 //! Losses that plug into any baseline.
 
+mod config;
 mod regularized;
 
 pub mod hsc;
 
+pub use config::RegularizerConfig;
 pub use regularized::Regularized;
 
 use crate::baseline::{Baseline, ParameterGroup, Step};
@@ -13,7 +15,7 @@ use crate::objective::Objective;
 use crate::sampler::Sampler;
 
 /// A plug-in loss: reads a step, asks for loss terms, and remembers what it needs to.
-pub trait Regularizer: Send {
+pub trait Regularizer: Send + Sync {
     /// Scopes the terms (`hsc/pixel`), the memory and the parameters (`hsc.…`) of this instance.
     fn name(&self) -> &str;
 

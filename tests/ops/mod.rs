@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "tests: a failure here is the message")]
 
+mod affine;
+mod conv2d;
 mod extremum;
+mod max_pool2d;
 mod pointwise;
 mod resize;
 mod top_k;

@@ -41,7 +41,7 @@ impl Kernel<1> for Pointwise {
         Ok((values, x.dims.into()))
     }
 
-    fn backward(&self, [x]: [&Tensor; 1], grad: &Tensor) -> Result<[Option<Tensor>; 1]> {
+    fn backward(&self, [x]: [&Tensor; 1], _: &Tensor, grad: &Tensor) -> Result<[Option<Tensor>; 1]> {
         Ok([Some(detached2(Gradient(*self), x, grad)?)])
     }
 }

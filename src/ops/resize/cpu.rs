@@ -36,7 +36,7 @@ impl Kernel<1> for Bilinear {
         Ok((y, (n, c, height, width).into()))
     }
 
-    fn backward(&self, [x]: [&Tensor; 1], grad: &Tensor) -> Result<[Option<Tensor>; 1]> {
+    fn backward(&self, [x]: [&Tensor; 1], _: &Tensor, grad: &Tensor) -> Result<[Option<Tensor>; 1]> {
         let (_, _, h, w) = x.dims4()?;
         Ok([Some(detached1(Gradient { size: (h, w), corners: self.corners }, grad)?)])
     }

@@ -1,0 +1,150 @@
+//! Pre-activation residual blocks: the sum along the trunk is never normalised, only what branches off it.
+
+use candle_core::Tensor;
+use candle_nn::VarBuilder;
+use candle_wsss::{Result, Sampler};
+
+use super::layers::{BatchNormRelu, Conv, ConvShape, dropout2d};
+use super::resnet38d::ResNet38dConfig;
+
+/// What a block makes of its input.
+pub(crate) struct BlockOutput {
+    /// Normalised, rectified input of the block: what SEAM taps.
+    pub(crate) activated: Tensor,
+    /// Output of the block.
+    pub(crate) sum: Tensor,
+}
+
+/// Channels and geometry of a [`BasicBlock`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BasicShape {
+    pub(crate) input: usize,
+    pub(crate) middle: usize,
+    pub(crate) output: usize,
+    pub(crate) stride: usize,
+    /// Dilation of the first convolution.
+    pub(crate) first_dilation: usize,
+    /// Dilation of the second convolution.
+    pub(crate) dilation: usize,
+}
+
+/// Two 3x3 convolutions.
+#[derive(Clone, Debug)]
+pub(crate) struct BasicBlock {
+    bn_branch2a: BatchNormRelu,
+    conv_branch2a: Conv,
+    bn_branch2b1: BatchNormRelu,
+    conv_branch2b1: Conv,
+    conv_branch1: Option<Conv>,
+}
+
+impl BasicBlock {
+    /// Frozen blocks have no gradient for their convolutions.
+    ///
+    /// # Errors
+    /// When the builder has a parameter in another shape.
+    pub(crate) fn new(shape: BasicShape, frozen: bool, config: &ResNet38dConfig, vb: &VarBuilder<'_>) -> Result<Self> {
+        let BasicShape { input, middle, output, stride, first_dilation, dilation } = shape;
+        let conv =
+            |shape: ConvShape, name: &str| Ok::<_, candle_wsss::Error>(Conv::new(shape, &vb.pp(name))?.frozen(frozen));
+        let first = ConvShape { input, output: middle, kernel: 3, stride, dilation: first_dilation };
+        let second = ConvShape { input: middle, output, kernel: 3, stride: 1, dilation };
+        let shortcut = ConvShape { input, output, kernel: 1, stride, dilation: 1 };
+        let same_shape = input == output && stride == 1;
+        Ok(Self {
+            bn_branch2a: BatchNormRelu::new(input, config, &vb.pp("bn_branch2a"))?,
+            conv_branch2a: conv(first, "conv_branch2a")?,
+            bn_branch2b1: BatchNormRelu::new(middle, config, &vb.pp("bn_branch2b1"))?,
+            conv_branch2b1: conv(second, "conv_branch2b1")?,
+            conv_branch1: if same_shape { None } else { Some(conv(shortcut, "conv_branch1")?) },
+        })
+    }
+
+    /// # Errors
+    /// When the channels do not fit.
+    pub(crate) fn forward(&self, x: &Tensor, training: bool) -> Result<BlockOutput> {
+        let activated = self.bn_branch2a.forward(x, training)?;
+        let shortcut = match &self.conv_branch1 {
+            Some(conv) => conv.forward(&activated)?,
+            None => x.clone(),
+        };
+        let branch = self.conv_branch2a.forward(&activated)?;
+        let branch = self.bn_branch2b1.forward(&branch, training)?;
+        let sum = (shortcut + self.conv_branch2b1.forward(&branch)?)?;
+        Ok(BlockOutput { activated, sum })
+    }
+}
+
+/// Channels and geometry of a [`BottleneckBlock`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BottleneckShape {
+    pub(crate) input: usize,
+    /// Channels after the first and after the second convolution.
+    pub(crate) middle: [usize; 2],
+    pub(crate) output: usize,
+    /// Dilation of the 3x3 convolution.
+    pub(crate) dilation: usize,
+}
+
+/// A 3x3 convolution between two 1x1 ones, with dropout before the second and the third; always a projected shortcut.
+#[derive(Clone, Debug)]
+pub(crate) struct BottleneckBlock {
+    bn_branch2a: BatchNormRelu,
+    conv_branch2a: Conv,
+    bn_branch2b1: BatchNormRelu,
+    conv_branch2b1: Conv,
+    bn_branch2b2: BatchNormRelu,
+    conv_branch2b2: Conv,
+    conv_branch1: Conv,
+    dropout: f64,
+    name: &'static str,
+}
+
+impl BottleneckBlock {
+    /// `name` scopes its parameters and its random draws.
+    ///
+    /// # Errors
+    /// When the builder has a parameter in another shape.
+    pub(crate) fn new(
+        shape: BottleneckShape,
+        dropout: f64,
+        name: &'static str,
+        config: &ResNet38dConfig,
+        vb: &VarBuilder<'_>,
+    ) -> Result<Self> {
+        let vb = vb.pp(name);
+        let BottleneckShape { input, middle: [narrow, middle], output, dilation } = shape;
+        let wide = ConvShape { input: narrow, output: middle, kernel: 3, stride: 1, dilation };
+        Ok(Self {
+            bn_branch2a: BatchNormRelu::new(input, config, &vb.pp("bn_branch2a"))?,
+            conv_branch2a: Conv::new(ConvShape::pointwise(input, narrow), &vb.pp("conv_branch2a"))?,
+            bn_branch2b1: BatchNormRelu::new(narrow, config, &vb.pp("bn_branch2b1"))?,
+            conv_branch2b1: Conv::new(wide, &vb.pp("conv_branch2b1"))?,
+            bn_branch2b2: BatchNormRelu::new(middle, config, &vb.pp("bn_branch2b2"))?,
+            conv_branch2b2: Conv::new(ConvShape::pointwise(middle, output), &vb.pp("conv_branch2b2"))?,
+            conv_branch1: Conv::new(ConvShape::pointwise(input, output), &vb.pp("conv_branch1"))?,
+            dropout,
+            name,
+        })
+    }
+
+    /// Trains, that is drops channels, when there is a sampler.
+    ///
+    /// # Errors
+    /// When the channels do not fit, or a replayed sampler has no fitting draw.
+    pub(crate) fn forward(&self, x: &Tensor, sampler: Option<&dyn Sampler>) -> Result<BlockOutput> {
+        let training = sampler.is_some();
+        let drop = |x: Tensor, layer: &str| match sampler {
+            Some(sampler) => dropout2d(&x, self.dropout, sampler.fork(&format!("{}.{layer}", self.name)).as_mut()),
+            None => Ok(x),
+        };
+        let activated = self.bn_branch2a.forward(x, training)?;
+        let shortcut = self.conv_branch1.forward(&activated)?;
+        let branch = self.conv_branch2a.forward(&activated)?;
+        let branch = drop(self.bn_branch2b1.forward(&branch, training)?, "dropout_2b1")?;
+        let branch = self.conv_branch2b1.forward(&branch)?;
+        let branch = drop(self.bn_branch2b2.forward(&branch, training)?, "dropout_2b2")?;
+        let sum = (shortcut + self.conv_branch2b2.forward(&branch)?)?;
+        Ok(BlockOutput { activated, sum })
+    }
+}

@@ -1,0 +1,209 @@
+//! One function per command.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::Device;
+
+use crate::cli::args::{
+    Cli, Command, CompareArgs, ConfigArgs, EvalArgs, PretrainArgs, SeedsArgs, SynthArgs, TrainArgs,
+};
+use crate::config::{EvalConfig, RunConfig};
+use crate::data::{Dataset, write_atomic};
+use crate::error::{Error, Result};
+use crate::run::{
+    CompareOptions, CompareOutcome, Interrupt, Progress, TrainJob, compare, create_folder, evaluation, from_checkpoint,
+    infer_seeds, pretrain, score_seeds,
+};
+use crate::settings;
+use crate::synth::{self, SynthConfig};
+use crate::train::checkpoint::Checkpoint;
+
+/// Folder of the embedded data set inside a comparison's folder.
+const SYNTH_FOLDER: &str = "data";
+
+pub(super) fn run(cli: Cli) -> Result<()> {
+    let progress = Progress::new(cli.quiet);
+    match cli.command {
+        Command::Synth(args) => run_synth(&args, &progress),
+        Command::Pretrain(args) => run_pretrain(&args, &progress),
+        Command::Train(args) => run_train(&args, &progress),
+        Command::Seeds(args) => run_seeds(&args, &progress),
+        Command::Eval(args) => run_eval(&args),
+        Command::Compare(args) => run_compare(&args, &progress),
+        Command::Config(args) => run_config(&args),
+    }
+}
+
+fn say(text: &str) -> Result<()> {
+    // Not println!: a closed pipe is no reason to panic.
+    let mut out = std::io::stdout().lock();
+    let text = if text.ends_with('\n') { text.to_string() } else { format!("{text}\n") };
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::io("stdout"))
+}
+
+fn write_text(path: &Path, text: &str) -> Result<()> {
+    write_atomic(path, |out| out.write_all(text.as_bytes()))
+}
+
+fn generate(base: &SynthConfig, settings: &[String], out: &Path, progress: &Progress) -> Result<()> {
+    let config: SynthConfig = settings::on_top(base, "generator", settings)?;
+    let bar = progress.bar("embedded data", config.train + config.val);
+    synth::generate(&config, out, &mut |done, _total| bar.set_position(done as u64))?;
+    bar.finish_and_clear();
+    Ok(())
+}
+
+fn run_synth(args: &SynthArgs, progress: &Progress) -> Result<()> {
+    generate(&SynthConfig::default(), &args.settings, &args.out, progress)?;
+    say(&format!("wrote {}", args.out.display()))
+}
+
+fn run_pretrain(args: &PretrainArgs, progress: &Progress) -> Result<()> {
+    let config = RunConfig::load(&args.config, &args.settings)?;
+    let interrupt = Interrupt::on_signal()?;
+    // Held to the end: dropping it removes the folder.
+    let made;
+    let root = match &args.data {
+        Some(root) => root.clone(),
+        None => {
+            made = tempfile::tempdir().map_err(Error::io("temporary folder"))?;
+            let root = made.path().join(SYNTH_FOLDER);
+            generate(&pretraining_data(), &args.synth_settings, &root, progress)?;
+            root
+        }
+    };
+    let images = Dataset::open_images(&root, &args.split)?;
+    let summary = pretrain(&config, images, &args.out, progress, &interrupt)?;
+    say(&format!(
+        "wrote {} ({:.2} MB) after {} steps; classification loss {:.3} at first, {:.3} at last",
+        args.out.display(),
+        summary.bytes as f64 / 1e6,
+        summary.steps,
+        summary.first_loss,
+        summary.last_loss
+    ))
+}
+
+fn run_train(args: &TrainArgs, progress: &Progress) -> Result<()> {
+    let config = RunConfig::load(&args.source.config, &args.source.settings)?;
+    let regularizers = config.method(&args.regularizers)?;
+    let images = Dataset::open_images(&args.data, &args.split)?;
+    if !(args.resume && args.out.is_dir()) {
+        create_folder(&args.out)?;
+    }
+    let interrupt = Interrupt::on_signal()?;
+    write_text(&args.out.join("config.toml"), &config.to_toml()?)?;
+    let job = TrainJob {
+        config: &config,
+        regularizers: &regularizers,
+        title: args.regularizers.clone(),
+        images,
+        seed: config.seed,
+        folder: &args.out,
+        device: &Device::Cpu,
+    };
+    let outcome = job.run(args.resume, progress, &interrupt).inspect_err(|_| discard_unstarted(&args.out))?;
+    let last = outcome.history.last().and_then(|record| record.total);
+    say(&format!(
+        "{} steps, loss {}; {}",
+        outcome.history.len(),
+        last.map_or_else(|| "undefined".to_string(), |loss| format!("{loss:.4}")),
+        args.out.join(crate::run::CHECKPOINT_FILE).display()
+    ))
+}
+
+// A run that failed before its first checkpoint left nothing but its configuration: that is no output.
+fn discard_unstarted(folder: &Path) {
+    let only_config = std::fs::read_dir(folder)
+        .is_ok_and(|entries| entries.filter_map(|entry| entry.ok()).all(|entry| entry.file_name() == "config.toml"));
+    if only_config {
+        // Nothing depends on it: the error that led here is what the user must see.
+        drop(std::fs::remove_dir_all(folder));
+    }
+}
+
+fn run_seeds(args: &SeedsArgs, progress: &Progress) -> Result<()> {
+    let checkpoint = Checkpoint::read(&args.checkpoint, &Device::Cpu)?;
+    let (model, config) = from_checkpoint(&checkpoint, &args.checkpoint)?;
+    let images = Dataset::open_images(&args.data, &args.split)?;
+    if images.class_names() != checkpoint.info.classes {
+        return Err(Error::data(
+            &args.data,
+            format!(
+                "expected the classes of the checkpoint ({}), got {}",
+                checkpoint.info.classes.join(", "),
+                images.class_names().join(", ")
+            ),
+        ));
+    }
+    if !(args.resume && args.out.is_dir()) {
+        create_folder(&args.out)?;
+    }
+    let interrupt = Interrupt::on_signal()?;
+    let score = args.background_score.unwrap_or(config.eval.background_score);
+    infer_seeds(model.as_ref(), &images, &config, score, &args.out, args.resume, progress, &interrupt)?;
+    say(&format!("wrote seeds of {} images to {}", images.len(), args.out.display()))
+}
+
+fn run_eval(args: &EvalArgs) -> Result<()> {
+    let dataset = Dataset::open(&args.data, &args.split)?;
+    let config = EvalConfig { background_score: args.background_score, ..EvalConfig::default() };
+    let scores = score_seeds(&args.seeds, &dataset, &config)?;
+    let report = evaluation(&dataset, &args.split, &scores.curve, &config)?;
+    say(&if args.json { report.to_json()? } else { report.to_text(args.per_class)? })
+}
+
+fn run_compare(args: &CompareArgs, progress: &Progress) -> Result<()> {
+    let config = RunConfig::load(&args.source.config, &args.source.settings)?;
+    for method in &args.regularizers {
+        config.method(method)?;
+    }
+    if !(args.resume && args.out.is_dir()) {
+        create_folder(&args.out)?;
+    }
+    let interrupt = Interrupt::on_signal()?;
+    let root = match &args.data {
+        Some(root) => root.clone(),
+        None => {
+            let root = args.out.join(SYNTH_FOLDER);
+            if !(args.resume && root.is_dir()) {
+                generate(&SynthConfig::default(), &args.synth_settings, &root, progress)?;
+            }
+            root
+        }
+    };
+    let dataset = Arc::new(Dataset::open(&root, &args.split)?);
+    write_text(&args.out.join("config.toml"), &config.to_toml()?)?;
+    let options = CompareOptions {
+        config: &config,
+        dataset,
+        split: &args.split,
+        methods: &args.regularizers,
+        repeats: args.repeats,
+        jobs: args.jobs.unwrap_or_else(rayon::current_num_threads),
+        folder: &args.out,
+        resume: args.resume,
+        command: std::env::args().collect::<Vec<_>>().join(" "),
+    };
+    let CompareOutcome { mut report, timings } = compare(&options, progress, &interrupt)?;
+    let json = report.to_json()?;
+    let text = report.to_text(args.per_class)?;
+    write_text(&args.out.join("results.json"), &json)?;
+    write_text(&args.out.join("table.txt"), &text)?;
+    // After the numbers were written: times belong into the page, not into what two runs must agree on.
+    report.environment.extend(timings);
+    let page = args.out.join("report.html");
+    report.write_html(&page)?;
+    if args.json { say(&json) } else { say(&format!("{text}\nreport: {}", page.display())) }
+}
+
+fn run_config(args: &ConfigArgs) -> Result<()> {
+    say(&RunConfig::load(&args.source.config, &args.source.settings)?.to_toml()?)
+}
+
+// Other classes, another seed: nothing of the data a start is later tried on.
+fn pretraining_data() -> SynthConfig {
+    SynthConfig { family: 1, seed: 1_000_001, classes: 24, train: 2400, val: 8, ..SynthConfig::default() }
+}

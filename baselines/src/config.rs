@@ -1,0 +1,229 @@
+//! [`RunConfig`]: one TOML file is one run.
+//!
+//! Every field has a default, an unknown key is an error, and the resolved configuration is written into the run.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_wsss::regularizer::RegularizerConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::data::LoaderConfig;
+use crate::error::{Error, Result};
+use crate::eval::{AbsentClass, BootstrapConfig, ThresholdGrid};
+use crate::infer::InferConfig;
+use crate::seam::SeamConfig;
+use crate::settings;
+use crate::train::PolySgdConfig;
+
+/// Configurations that come with the program.
+const BUILTIN: [(&str, &str); 3] = [
+    ("embedded", include_str!("../configs/embedded.toml")),
+    ("voc12-seam", include_str!("../configs/voc12-seam.toml")),
+    ("pretrain", include_str!("../configs/pretrain.toml")),
+];
+
+/// Everything that decides a run, but for where its files are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunConfig {
+    /// Seed of every draw.
+    pub seed: u64,
+    /// Pretrained weights: a path, `embedded` for those that come with the program, or `none`.
+    pub weights: Option<String>,
+    /// The network being regularized.
+    pub baseline: BaselineConfig,
+    /// Regularizers by name; a method names those it stacks.
+    pub regularizers: BTreeMap<String, RegularizerConfig>,
+    /// Data loading and augmentation.
+    pub loader: LoaderConfig,
+    /// Length of training.
+    pub train: TrainConfig,
+    /// The optimizer.
+    pub optimizer: PolySgdConfig,
+    /// Inference of seeds.
+    pub infer: InferConfig,
+    /// Evaluation of seeds.
+    pub eval: EvalConfig,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            weights: None,
+            baseline: BaselineConfig::Seam(SeamConfig::default()),
+            regularizers: BTreeMap::new(),
+            loader: LoaderConfig::default(),
+            train: TrainConfig::default(),
+            optimizer: PolySgdConfig::default(),
+            infer: InferConfig::default(),
+            eval: EvalConfig::default(),
+        }
+    }
+}
+
+/// The network, its kind in the field `type`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum BaselineConfig {
+    /// SEAM on ResNet38d.
+    Seam(SeamConfig),
+}
+
+impl BaselineConfig {
+    /// Name for tables.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Seam(_) => "seam",
+        }
+    }
+}
+
+/// How long to train.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Passes over the data; SEAM's 8.
+    pub epochs: usize,
+    /// Optimizer steps, in place of `epochs`.
+    pub steps: Option<usize>,
+    /// Steps between checkpoints; `None` writes one at the end.
+    pub checkpoint_every: Option<usize>,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self { epochs: 8, steps: None, checkpoint_every: None }
+    }
+}
+
+impl TrainConfig {
+    /// Optimizer steps of the run.
+    pub fn total_steps(&self, steps_per_epoch: usize) -> usize {
+        self.steps.unwrap_or(self.epochs * steps_per_epoch)
+    }
+}
+
+/// Which background scores seeds are evaluated at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvalConfig {
+    /// The score fixed in advance; SEAM's 0.26.
+    pub background_score: f64,
+    /// The scores of the curve; SEAM's 60, from 0.00 to 0.59.
+    pub thresholds: ThresholdGrid,
+    /// Whether a class in neither ground truth nor prediction counts as 0, as in the released code, or not at all.
+    pub absent_class: AbsentClass,
+    /// Resamples of the bootstrap over images.
+    pub bootstrap: BootstrapConfig,
+}
+
+impl Default for EvalConfig {
+    fn default() -> Self {
+        Self {
+            background_score: 0.26,
+            thresholds: ThresholdGrid::default(),
+            absent_class: AbsentClass::default(),
+            bootstrap: BootstrapConfig::default(),
+        }
+    }
+}
+
+impl RunConfig {
+    /// A configuration that comes with the program.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn builtin(name: &str) -> Result<Self> {
+        let Some((_, text)) = BUILTIN.iter().find(|(known, _)| *known == name) else {
+            let known: Vec<&str> = BUILTIN.iter().map(|(known, _)| *known).collect();
+            return Err(Error::Config(format!(
+                "no configuration `{name}`; there are {}, or give a file",
+                known.join(", ")
+            )));
+        };
+        Self::from_toml(text, name, &[])
+    }
+
+    /// From a file or the name of a built-in, with `key.path=value` settings on top.
+    ///
+    /// # Errors
+    /// When the file is missing, a key unknown, or a value out of range.
+    pub fn load(name_or_path: &str, settings: &[String]) -> Result<Self> {
+        if let Some((name, text)) = BUILTIN.iter().find(|(known, _)| *known == name_or_path) {
+            return Self::from_toml(text, name, settings);
+        }
+        let path = Path::new(name_or_path);
+        if !path.exists() {
+            return Self::builtin(name_or_path);
+        }
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        Self::from_toml(&text, name_or_path, settings)
+    }
+
+    /// From TOML text; `origin` is for the messages.
+    ///
+    /// # Errors
+    /// When a key is unknown or a value out of range.
+    pub fn from_toml(text: &str, origin: &str, settings: &[String]) -> Result<Self> {
+        settings::parse::<Self>(text, origin, settings)?.resolved()
+    }
+
+    // The table's key names the instance, so that one kind can be there twice with other settings.
+    fn resolved(mut self) -> Result<Self> {
+        self.regularizers =
+            self.regularizers.into_iter().map(|(key, config)| (key.clone(), config.named(&key))).collect();
+        for key in self.regularizers.keys() {
+            let plain = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+            if !plain || key == "none" || key == "model" || key == "memory" || key == "optim" {
+                return Err(Error::Config(format!(
+                    "config field `regularizers.{key}`: a name has letters, digits, - and _, and is none of none, model, memory, optim"
+                )));
+            }
+        }
+        self.optimizer.validate()?;
+        let thresholds = self.eval.thresholds.thresholds()?;
+        if !thresholds.iter().any(|score| *score as f32 == self.eval.background_score as f32) {
+            return Err(Error::Config(format!(
+                "config field `eval.background_score`: must be one of the scores of `eval.thresholds`, is {}",
+                self.eval.background_score
+            )));
+        }
+        Ok(self)
+    }
+
+    /// The whole configuration as TOML.
+    ///
+    /// # Errors
+    /// When a value cannot be written.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|err| Error::Config(format!("configuration: {err}")))
+    }
+
+    /// Regularizers of a method: `none`, a name, or several joined by `+`.
+    ///
+    /// # Errors
+    /// When a name is not configured or comes twice.
+    pub fn method(&self, method: &str) -> Result<Vec<RegularizerConfig>> {
+        if method == "none" {
+            return Ok(Vec::new());
+        }
+        let mut stack: Vec<RegularizerConfig> = Vec::new();
+        for name in method.split('+') {
+            let Some(config) = self.regularizers.get(name) else {
+                let known: Vec<&str> = self.regularizers.keys().map(String::as_str).collect();
+                return Err(Error::Config(format!(
+                    "no regularizer `{name}` is configured; there are none{}{}",
+                    if known.is_empty() { "" } else { ", " },
+                    known.join(", ")
+                )));
+            };
+            if stack.iter().any(|other| other.name() == name) {
+                return Err(Error::Config(format!("method `{method}`: `{name}` comes twice")));
+            }
+            stack.push(config.clone());
+        }
+        Ok(stack)
+    }
+}

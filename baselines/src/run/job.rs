@@ -1,0 +1,227 @@
+//! [`TrainJob`]: one method trained once.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use candle_core::Device;
+use candle_wsss::regularizer::RegularizerConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::config::RunConfig;
+use crate::data::{ImageSet, Loader, write_atomic};
+use crate::error::{Error, Result};
+use crate::run::build::{Model, build};
+use crate::run::{Interrupt, Progress};
+use crate::train::checkpoint::{self, Checkpoint, CheckpointInfo, FORMAT};
+use crate::train::{PolySgd, StepReport, StepTimes, Trainer};
+
+/// File name of a job's checkpoint in its folder.
+pub const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
+/// File name of a job's loss curves in its folder, JSON lines.
+pub const METRICS_FILE: &str = "metrics.jsonl";
+
+/// One method to be trained once.
+pub struct TrainJob<'a> {
+    /// The run's configuration.
+    pub config: &'a RunConfig,
+    /// Regularizers on the baseline.
+    pub regularizers: &'a [RegularizerConfig],
+    /// Name for progress and messages.
+    pub title: String,
+    /// Images and image-level labels.
+    pub images: Arc<ImageSet>,
+    /// Seed of this training.
+    pub seed: u64,
+    /// Folder the checkpoint and the curves go into; it must exist.
+    pub folder: &'a Path,
+    /// Where to compute.
+    pub device: &'a Device,
+}
+
+/// One line of the loss curves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// Steps taken before this one.
+    pub step: usize,
+    /// Base learning rate.
+    pub learning_rate: f64,
+    /// Weighted sum of the terms; nothing when no term had a meaning.
+    pub total: Option<f64>,
+    /// Terms before their weights.
+    pub terms: BTreeMap<String, f64>,
+    /// Terms left out of this step, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub omitted: BTreeMap<String, String>,
+}
+
+/// What training gave.
+pub struct TrainOutcome {
+    /// The trained model.
+    pub model: Model,
+    /// Loss curves.
+    pub history: Vec<StepRecord>,
+    /// Mean time of a step of this process.
+    pub times: StepTimes,
+    /// Trainable parameters the first step did not reach.
+    pub unreached: Vec<String>,
+    /// Factor of every term in the total, as of the last step that had it.
+    pub weights: BTreeMap<String, f64>,
+}
+
+impl TrainJob<'_> {
+    /// Trains to the end, from the checkpoint in the folder if `resume` is set and there is one.
+    ///
+    /// # Errors
+    /// When data is invalid, a loss diverges, or the user interrupts; what was learnt by then is saved in the last case.
+    pub fn run(&self, resume: bool, progress: &Progress, interrupt: &Interrupt) -> Result<TrainOutcome> {
+        let loader = Loader::new(Arc::clone(&self.images), self.config.loader.clone(), self.seed, self.device)?;
+        let total = self.config.train.total_steps(loader.steps_per_epoch());
+        let mut model = build(self.config, self.regularizers, self.images.layout(), self.seed, self.device)?;
+        let mut optimizer = PolySgd::new(self.config.optimizer.clone(), model.baseline.as_ref(), &model.store, total)?;
+        let path = self.folder.join(CHECKPOINT_FILE);
+        let (mut done, mut history) = (0, Vec::new());
+        if resume && path.exists() {
+            (done, history) = self.take_up(&path, &mut model, &mut optimizer)?;
+        }
+
+        let bar = progress.bar(&self.title, total);
+        bar.set_position(done as u64);
+        let mut trainer = Trainer::new(self.seed);
+        let mut times = Times::default();
+        let mut unreached = Vec::new();
+        let mut weights = BTreeMap::new();
+        for batch in loader.stream(done..total) {
+            let report = trainer.step(model.baseline.as_mut(), &mut optimizer, &batch?)?;
+            done += 1;
+            times.add(&report.times);
+            if history.is_empty() {
+                unreached.clone_from(&report.unreached);
+            }
+            weights.extend(report.terms.iter().map(|term| (term.name.clone(), term.weight)));
+            bar.set_position(done as u64);
+            bar.set_message(report.total.map(|total| format!("loss {total:.3}")).unwrap_or_default());
+            history.push(record(report));
+            if interrupt.asked() && done < total {
+                self.save(&path, done, &model, &optimizer, &history)?;
+                bar.abandon_with_message("interrupted");
+                return Err(Error::Interrupted(format!(
+                    " after {done} of {total} steps of {}; {} holds them, --resume goes on",
+                    self.title,
+                    path.display()
+                )));
+            }
+            if self.config.train.checkpoint_every.is_some_and(|every| done % every.max(1) == 0) && done < total {
+                self.save(&path, done, &model, &optimizer, &history)?;
+            }
+        }
+        self.save(&path, done, &model, &optimizer, &history)?;
+        bar.finish_and_clear();
+        Ok(TrainOutcome { model, history, times: times.mean(), unreached, weights })
+    }
+
+    fn info(&self, step: usize) -> Result<CheckpointInfo> {
+        Ok(CheckpointInfo {
+            format: FORMAT.to_string(),
+            step,
+            seed: self.seed,
+            classes: self.images.class_names().to_vec(),
+            regularizers: self.regularizers.iter().map(|r| r.name().to_string()).collect(),
+            config: self.config.to_toml()?,
+        })
+    }
+
+    fn save(&self, path: &Path, step: usize, model: &Model, optimizer: &PolySgd, history: &[StepRecord]) -> Result<()> {
+        // The curves first: a checkpoint is only ever as new as they are.
+        write_history(&self.folder.join(METRICS_FILE), history)?;
+        checkpoint::save(path, &self.info(step)?, &model.store, model.baseline.as_ref(), optimizer)
+    }
+
+    fn take_up(&self, path: &Path, model: &mut Model, optimizer: &mut PolySgd) -> Result<(usize, Vec<StepRecord>)> {
+        let saved = Checkpoint::read(path, self.device)?;
+        let step = saved.info.step;
+        let expected = self.info(step)?;
+        if saved.info != expected {
+            let what = differing(&saved.info, &expected);
+            return Err(Error::data(path, format!("belongs to another run: {what} differs")));
+        }
+        saved
+            .restore(&model.store, model.baseline.as_mut(), optimizer)
+            .map_err(|err| Error::data(path, err.to_string()))?;
+        let mut history = read_history(&self.folder.join(METRICS_FILE))?;
+        history.truncate(step);
+        Ok((step, history))
+    }
+}
+
+fn differing(saved: &CheckpointInfo, expected: &CheckpointInfo) -> &'static str {
+    if saved.seed != expected.seed {
+        "the seed"
+    } else if saved.classes != expected.classes {
+        "the list of classes"
+    } else if saved.regularizers != expected.regularizers {
+        "the list of regularizers"
+    } else {
+        "the configuration"
+    }
+}
+
+fn record(report: StepReport) -> StepRecord {
+    StepRecord {
+        step: report.step,
+        learning_rate: report.learning_rate,
+        total: report.total,
+        terms: report.terms.into_iter().map(|term| (term.name, term.value)).collect(),
+        omitted: report.omitted.into_iter().map(|term| (term.name, term.reason)).collect(),
+    }
+}
+
+fn write_history(path: &Path, history: &[StepRecord]) -> Result<()> {
+    let mut text = String::new();
+    for line in history {
+        text.push_str(&serde_json::to_string(line).map_err(|err| Error::data(path, err.to_string()))?);
+        text.push('\n');
+    }
+    write_atomic(path, |out| out.write_all(text.as_bytes()))
+}
+
+/// Reads loss curves.
+///
+/// # Errors
+/// When the file is missing or a line is not what [`StepRecord`] says.
+pub fn read_history(path: &Path) -> Result<Vec<StepRecord>> {
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    text.lines()
+        .enumerate()
+        .map(|(number, line)| {
+            serde_json::from_str(line).map_err(|err| Error::data(path, format!("line {}: {err}", number + 1)))
+        })
+        .collect()
+}
+
+#[derive(Default)]
+struct Times {
+    sum: StepTimes,
+    count: u32,
+}
+
+impl Times {
+    fn add(&mut self, times: &StepTimes) {
+        self.sum.forward += times.forward;
+        self.sum.objective += times.objective;
+        self.sum.backward += times.backward;
+        self.sum.update += times.update;
+        self.count += 1;
+    }
+
+    fn mean(&self) -> StepTimes {
+        let each = |time: Duration| time / self.count.max(1);
+        StepTimes {
+            forward: each(self.sum.forward),
+            objective: each(self.sum.objective),
+            backward: each(self.sum.backward),
+            update: each(self.sum.update),
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Runs: a configuration put to work, in a folder of its own.
+
+mod build;
+mod compare;
+mod folder;
+mod interrupt;
+mod job;
+mod pretrain;
+mod progress;
+mod report;
+mod seeds;
+
+pub use build::{Model, build, from_checkpoint};
+pub use compare::{CompareOptions, compare};
+pub use folder::create_folder;
+pub use interrupt::Interrupt;
+pub use job::{CHECKPOINT_FILE, METRICS_FILE, StepRecord, TrainJob, TrainOutcome, read_history};
+pub use pretrain::{PretrainSummary, pretrain};
+pub use progress::Progress;
+pub use report::{CompareOutcome, evaluation};
+pub use seeds::{SeedScores, array_path, infer_seeds, png_path, score_seeds};

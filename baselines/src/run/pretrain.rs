@@ -1,0 +1,100 @@
+//! [`pretrain`]: plain classification from random weights, which gives fine-tuning a start.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+use candle_wsss::{Mode, ParameterGroup, Sampler, SeededSampler, ops};
+
+use crate::config::RunConfig;
+use crate::data::{ImageSet, Loader};
+use crate::error::{Error, Result};
+use crate::run::build::build;
+use crate::run::{Interrupt, Progress};
+use crate::train::PolySgd;
+use crate::train::checkpoint::{self, CheckpointInfo, FORMAT};
+
+/// What pretraining came to.
+#[derive(Clone, Copy, Debug)]
+pub struct PretrainSummary {
+    /// Steps taken.
+    pub steps: usize,
+    /// Mean classification loss of the first tenth of the steps.
+    pub first_loss: f64,
+    /// Mean classification loss of the last tenth of the steps.
+    pub last_loss: f64,
+    /// Size of the file written, bytes.
+    pub bytes: u64,
+}
+
+/// Trains the baseline's trunk as a plain image classifier and writes it in half precision.
+///
+/// Layers that a later run starts from nothing anyway are not written.
+///
+/// # Errors
+/// When data is invalid, the loss diverges, or the user interrupts.
+pub fn pretrain(
+    config: &RunConfig,
+    images: Arc<ImageSet>,
+    out: &Path,
+    progress: &Progress,
+    interrupt: &Interrupt,
+) -> Result<PretrainSummary> {
+    if out.exists() {
+        return Err(Error::OutputExists(out.to_path_buf()));
+    }
+    let device = Device::Cpu;
+    let model = build(config, &[], images.layout(), config.seed, &device)?;
+    let classes = images.class_names().to_vec();
+    let loader = Loader::new(images, config.loader.clone(), config.seed, &device)?;
+    let total = config.train.total_steps(loader.steps_per_epoch());
+    let mut optimizer = PolySgd::new(config.optimizer.clone(), model.baseline.as_ref(), &model.store, total)?;
+    let draws = SeededSampler::new(config.seed).child("pretrain");
+    let bar = progress.bar("pretrain", total);
+    let mut losses = Vec::with_capacity(total);
+    for batch in loader.stream(0..total) {
+        let batch = batch?;
+        let step = batch.progress.step;
+        let mut dropout = draws.fork(&format!("step/{step}"));
+        let output = model.baseline.forward(&batch.views.source, Mode::Train(dropout.as_mut()))?;
+        let loss = ops::soft_margin(&output.logits, batch.labels.multi_hot())?;
+        let value = loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        if !value.is_finite() {
+            return Err(Error::Diverged { step, what: "classification loss".to_string(), value });
+        }
+        optimizer.step(&loss.backward()?)?;
+        losses.push(value);
+        bar.set_position(losses.len() as u64);
+        bar.set_message(format!("loss {value:.3}"));
+        if interrupt.asked() {
+            return Err(Error::Interrupted(format!(" after {} of {total} steps; nothing was written", losses.len())));
+        }
+    }
+    bar.finish_and_clear();
+    let tensors: BTreeMap<String, Tensor> = model
+        .store
+        .named_vars()
+        .into_iter()
+        .filter(|(name, _)| model.baseline.parameter_group(name) != ParameterGroup::FromScratch)
+        .map(|(name, var)| Ok((name, var.as_tensor().detach().to_dtype(DType::F16)?)))
+        .collect::<Result<_>>()?;
+    let info = CheckpointInfo {
+        format: FORMAT.to_string(),
+        step: losses.len(),
+        seed: config.seed,
+        classes,
+        regularizers: Vec::new(),
+        config: config.to_toml()?,
+    };
+    checkpoint::write(out, tensors.into_iter().collect(), &info)?;
+    let bytes = std::fs::metadata(out).map_err(Error::io(out))?.len();
+    let tenth = (losses.len() / 10).max(1);
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len().max(1) as f64;
+    Ok(PretrainSummary {
+        steps: losses.len(),
+        first_loss: mean(&losses[..tenth.min(losses.len())]),
+        last_loss: mean(&losses[losses.len().saturating_sub(tenth)..]),
+        bytes,
+    })
+}

@@ -1,0 +1,6 @@
+//! The networks.
+
+#![allow(clippy::unwrap_used, reason = "a test helper that fails is a test that fails")]
+
+mod parity;
+mod small;

@@ -1,0 +1,300 @@
+//! The networks at full width against the released code, with weights from a generator both sides share.
+
+use std::collections::HashMap;
+
+use candle_core::{DType, Device, Tensor, Var};
+use candle_nn::VarBuilder;
+use candle_wsss::ops::{self, Corners};
+use candle_wsss::regularizer::hsc::{HscConfig, HscHeads};
+use candle_wsss::testing::assert_close;
+use candle_wsss::{Baseline, ClassLayout, Mode, View, ViewOutput};
+use candle_wsss_baselines::seam::{Seam, SeamConfig, background_to_last, pcm};
+use rayon::prelude::*;
+use serde_json::Value;
+
+use crate::fixture::Fixture;
+use crate::support::{background_last, spatial_mean};
+
+/// Float32 on both sides.
+const TENSOR: f64 = 2e-5;
+const SCALAR: f64 = 1e-5;
+
+/// `offset + scale * s`, or `offset + scale * u`.
+#[derive(Clone, Copy)]
+enum Draw {
+    Weight { std: f64 },
+    Symmetric { offset: f64, scale: f64 },
+    Unit { offset: f64, scale: f64 },
+}
+
+/// The deterministic generator, its rules as the sidecar words them.
+struct Generator<'a> {
+    rules: &'a Value,
+}
+
+impl Generator<'_> {
+    fn rule(&self, name: &str) -> &str {
+        self.rules[name].as_str().unwrap_or_else(|| panic!("no rule {name}"))
+    }
+
+    fn draw_of(&self, name: &str, kind: &str, dims: &[usize]) -> Draw {
+        let leaf = name.rsplit('.').next().unwrap();
+        let rule = match (kind, leaf) {
+            ("BatchNorm2d", leaf) => self.rule(&format!("bn_{leaf}")),
+            (_, "bias") => self.rule("conv_or_linear_bias"),
+            (_, _) => match &self.rules["conv_weight_overrides"][name] {
+                Value::String(rule) => rule,
+                _ => self.rule("conv_weight"),
+            },
+        };
+        parse(rule, dims[1..].iter().product())
+    }
+
+    fn tensor(&self, name: &str, draw: Draw, dims: &[usize]) -> Tensor {
+        let name = format!("{}{name}", self.rule("prefix"));
+        let start = name
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let len: usize = dims.iter().product();
+        let values: Vec<f32> = (0..len).into_par_iter().map(|i| value(start, i, draw) as f32).collect();
+        Tensor::from_vec(values, dims, &Device::Cpu).unwrap()
+    }
+}
+
+fn value(start: u64, index: usize, draw: Draw) -> f64 {
+    let z = start.wrapping_add((index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    let u = ((z ^ (z >> 31)) >> 40) as f64 / f64::from(1 << 24);
+    let s = 2.0 * u - 1.0;
+    match draw {
+        Draw::Weight { std } => (s * 3f64.sqrt()) * std,
+        Draw::Symmetric { offset, scale } => offset + scale * s,
+        Draw::Unit { offset, scale } => offset + scale * u,
+    }
+}
+
+fn parse(rule: &str, fan_in: usize) -> Draw {
+    let number = |text: &str| text.trim().parse::<f64>().unwrap_or_else(|_| panic!("rule {rule}"));
+    if let Some(std) = rule.strip_prefix("(s*sqrt(3))*") {
+        let std = std.split([',', ' ']).next().unwrap();
+        let std = match std.strip_prefix("sqrt(").and_then(|rest| rest.strip_suffix("/fan_in)")) {
+            Some(numerator) => (number(numerator) / fan_in as f64).sqrt(),
+            None => number(std),
+        };
+        return Draw::Weight { std };
+    }
+    let (offset, product) = rule.split_once('+').unwrap_or(("0", rule));
+    let (scale, variable) = product.split_once('*').unwrap_or_else(|| panic!("rule {rule}"));
+    let (offset, scale) = (number(offset), number(scale));
+    match variable.trim() {
+        "s" => Draw::Symmetric { offset, scale },
+        "u" => Draw::Unit { offset, scale },
+        _ => panic!("rule {rule}"),
+    }
+}
+
+fn builder(vars: &HashMap<String, Var>) -> VarBuilder<'static> {
+    let tensors = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
+    VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu)
+}
+
+/// A case: the network with the generated weights, as variables under the reference's names.
+struct Case {
+    f: Fixture,
+    model: Seam,
+    vars: HashMap<String, Var>,
+    is_background_first: bool,
+}
+
+impl Case {
+    fn new(f: Fixture, is_background_first: bool) -> Self {
+        let mut vars = HashMap::new();
+        let mut classes = 0;
+        for entry in f.json["parameters"].as_array().unwrap() {
+            let mut parts = entry.as_str().unwrap().split(' ');
+            let (name, shape, kind) = (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap());
+            let dims: Vec<usize> = shape.split('x').map(|dim| dim.parse().unwrap()).collect();
+            let generator = Generator { rules: &f.json["generator"] };
+            let mut tensor = generator.tensor(name, generator.draw_of(name, kind, &dims), &dims);
+            if name == "fc8.weight" {
+                classes = dims[0];
+                if is_background_first {
+                    tensor = background_to_last(&tensor, 0).unwrap();
+                }
+            }
+            vars.insert(name.to_string(), Var::from_tensor(&tensor).unwrap());
+        }
+        let vb = builder(&vars);
+        let layout = ClassLayout::new(classes - 1).unwrap();
+        let model = Seam::new(SeamConfig::default(), layout, vb).unwrap();
+        Self { f, model, vars, is_background_first }
+    }
+
+    /// The projections of HSC, on the same weights.
+    fn heads(&self) -> HscHeads {
+        let rows = |name: &str| self.vars[name].dim(0).unwrap();
+        let config = HscConfig {
+            pixel_dim: rows("proj_fc.weight"),
+            region_dim: rows("extra_F.3.weight"),
+            ..HscConfig::default()
+        };
+        HscHeads::new(self.model.spec().feature_dim, &config, &builder(&self.vars)).unwrap()
+    }
+
+    fn image(&self, input: &str) -> Tensor {
+        let about = &self.f.json["inputs"][input];
+        let dims: Vec<usize> =
+            about["shape"].as_array().unwrap().iter().map(|dim| dim.as_u64().unwrap() as usize).collect();
+        let generator = Generator { rules: &self.f.json["generator"] };
+        let image = generator.tensor("input", parse(generator.rule("input"), 1), &dims);
+        let got = image.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        for (got, want) in got.iter().zip(about["first4"].as_array().unwrap()) {
+            assert_eq!(f64::from(*got), want.as_f64().unwrap(), "{}: input {input}", self.f.name);
+        }
+        image
+    }
+
+    fn ours(&self, name: &str) -> Tensor {
+        let stored = self.f.tensor(name);
+        if self.is_background_first { background_last(&stored, 0) } else { stored }
+    }
+
+    fn check_maps(&self, name: &str, got: &Tensor) {
+        assert_close(&format!("{}: {name}", self.f.name), got, &self.ours(name), TENSOR).unwrap();
+    }
+
+    /// Runs the network on an input and compares everything that both networks have.
+    fn forward(&self, input: &str, image: &Tensor) -> ViewOutput {
+        let view = View::new(image.clone()).unwrap();
+        let taps = self.model.taps(&View::new(image.detach()).unwrap(), Mode::Eval).unwrap();
+        for (name, map) in [("conv4", &taps.conv4), ("conv5", &taps.conv5), ("conv6", &taps.conv6)] {
+            self.f.check(&format!("{input}_{name}_channel_mean"), &spatial_mean(map), TENSOR);
+        }
+        let output = self.model.forward(&view, Mode::Eval).unwrap();
+        output.check(self.model.spec()).unwrap();
+        assert_close("features", &output.features, &taps.conv6, 0.0).unwrap();
+        self.check_maps(&format!("{input}_cam_low"), &output.cam);
+        let epsilon = self.model.config().pcm.epsilon;
+        let seeds = pcm::normalized_seeds(&output.cam, self.model.spec().layout, epsilon).unwrap();
+        self.check_maps(&format!("{input}_cam_d_norm"), &seeds);
+        self.check_maps(&format!("{input}_cam_rv_low"), output.seed_cam());
+        output
+    }
+
+    /// Compares the first channels, as many as are stored: their number ends the name.
+    fn check_channels(&self, prefix: &str, got: &Tensor) {
+        let tensors = self.f.json["tensors"].as_object().unwrap();
+        let name = tensors.keys().find(|name| name.starts_with(prefix)).unwrap();
+        let channels = name[prefix.len()..].parse().unwrap();
+        self.f.check(name, &got.narrow(1, 0, channels).unwrap(), TENSOR);
+    }
+
+    fn check_scalar(&self, name: &str, output: &Tensor) -> Tensor {
+        let scalar = output.sqr().unwrap().mean_all().unwrap();
+        self.f.check_scalar(name, &scalar, SCALAR);
+        scalar
+    }
+
+    /// Compares the gradient of the image, where stored, and of every parameter; none but the listed ones may have one.
+    fn check_gradients(&self, name: &str, scalar: &Tensor, image: &Var) {
+        let grads = scalar.backward().unwrap();
+        let stored = format!("a_grad_{name}__input");
+        if self.f.has(&stored) {
+            self.f.check(&stored, grads.get(image).unwrap(), TENSOR);
+        }
+        let listed = self.f.json["parameter_gradients"][name].as_array().unwrap();
+        let mut seen = 0;
+        for entry in listed {
+            let parameter = entry["name"].as_str().unwrap();
+            let grad = grads.get(&self.vars[parameter]).unwrap_or_else(|| panic!("{parameter} gets no gradient"));
+            let mut grad = grad.to_dtype(DType::F64).unwrap();
+            if parameter == "fc8.weight" && self.is_background_first {
+                let last = grad.dim(0).unwrap() - 1;
+                grad = Tensor::cat(&[grad.narrow(0, last, 1).unwrap(), grad.narrow(0, 0, last).unwrap()], 0).unwrap();
+            }
+            let grad = grad.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+            let l2 = grad.iter().map(|g| g * g).sum::<f64>().sqrt();
+            let want = entry["l2"].as_f64().unwrap();
+            assert!((l2 - want).abs() <= SCALAR * want, "{name}, {parameter}: norm {l2} against {want}");
+            let largest = grad.iter().fold(0f64, |largest, g| largest.max(g.abs()));
+            for (index, (got, want)) in grad.iter().zip(entry["first8"].as_array().unwrap()).enumerate() {
+                let want = want.as_f64().unwrap();
+                let error = (got - want).abs() / largest;
+                assert!(
+                    error <= TENSOR,
+                    "{name}, {parameter}[{index}]: {got} against {want}, {error:.1e} of the largest"
+                );
+            }
+            seen += 1;
+        }
+        let reached = self.vars.values().filter(|var| grads.get(var).is_some()).count();
+        assert_eq!((seen, reached), (listed.len(), listed.len()), "{name}");
+    }
+}
+
+fn every_fifth(maps: &Tensor) -> Tensor {
+    let mut out = maps.clone();
+    for dim in [2, 3] {
+        let picks = Tensor::arange_step(0u32, out.dim(dim).unwrap() as u32, 5, &Device::Cpu).unwrap();
+        out = out.index_select(&picks, dim).unwrap();
+    }
+    out
+}
+
+fn enlarged(maps: &Tensor, image: &Tensor) -> Tensor {
+    let (_, _, h, w) = image.dims4().unwrap();
+    ops::resize_bilinear(maps, (h, w), Corners::Aligned).unwrap()
+}
+
+// SEAM returns its maps at the size of the image.
+#[test]
+fn seam() {
+    for f in Fixture::with_prefix("net_seam") {
+        let case = Case::new(f, true);
+        for input in ["a", "b"] {
+            let image = Var::from_tensor(&case.image(input)).unwrap();
+            let output = case.forward(input, &image);
+            let cam = enlarged(&output.cam, &image);
+            let refined = enlarged(output.seed_cam(), &image);
+            case.check_maps(&format!("{input}_cam_sub5"), &every_fifth(&cam));
+            case.check_maps(&format!("{input}_cam_rv_sub5"), &every_fifth(&refined));
+            for (name, map) in [("S_cam", &cam), ("S_cam_rv", &refined)] {
+                let scalar = case.check_scalar(&format!("{input}_{name}"), map);
+                if input == "a" {
+                    case.check_gradients(name, &scalar, &image);
+                }
+            }
+        }
+    }
+}
+
+// The network of HSC on EPS returns its maps as they are, and has the background last.
+#[test]
+fn hsc() {
+    for f in Fixture::with_prefix("net_hsc") {
+        let case = Case::new(f, false);
+        let heads = case.heads();
+        for input in ["a", "b"] {
+            let image = Var::from_tensor(&case.image(input)).unwrap();
+            let output = case.forward(input, &image);
+            case.f.check(&format!("{input}_pred"), &spatial_mean(&output.cam), TENSOR);
+            case.f.check(&format!("{input}_pred_rv"), &spatial_mean(output.seed_cam()), TENSOR);
+            let maps = heads.forward(&output.features).unwrap();
+            case.f.check(&format!("{input}_f_map_1"), &maps.pixel, TENSOR);
+            case.f.check(&format!("{input}_f_map_2_channel_mean"), &spatial_mean(&maps.region), TENSOR);
+            case.check_channels(&format!("{input}_f_map_2_ch0_"), &maps.region);
+            for (name, map) in [
+                ("S_cam", &output.cam),
+                ("S_cam_rv", output.seed_cam()),
+                ("S_f_map_1", &maps.pixel),
+                ("S_f_map_2", &maps.region),
+            ] {
+                let scalar = case.check_scalar(&format!("{input}_{name}"), map);
+                if input == "a" {
+                    case.check_gradients(name, &scalar, &image);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The report: same bytes for the same data, everything in it, nothing outside it, and its parts.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod example;
+mod page;
+mod parts;

@@ -1,0 +1,6 @@
+//! SEAM's losses and pixel correlation module.
+
+#![allow(clippy::unwrap_used, reason = "a test helper that fails is a test that fails")]
+
+mod losses;
+mod parity;
