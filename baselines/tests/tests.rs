@@ -5,7 +5,6 @@
 mod fixture;
 
 mod data;
-mod synth;
 mod eps;
 mod eval;
 mod hsc_step;
@@ -14,3 +13,4 @@ mod network;
 mod report;
 mod seam;
 mod support;
+mod synth;

@@ -1,5 +1,6 @@
 use std::fs;
 
+use candle_wsss_baselines::data::Dataset;
 use candle_wsss_baselines::synth::{SynthConfig, generate};
 use rayon::ThreadPoolBuilder;
 
@@ -42,6 +43,21 @@ fn splits_do_not_depend_on_each_other() {
 }
 
 #[test]
+fn a_split_may_be_left_out() {
+    let set = Generated::new(&SynthConfig { train: 2, val: 0, ..small() });
+    assert_eq!(set.files("ImageSets").len(), 2);
+    assert_eq!(set.summary.val.images, 0);
+    let open = |split| Dataset::open(&set.root(), split).map(|data| data.len());
+    assert_eq!((open("train").unwrap(), open("trainval").unwrap()), (2, 2));
+    assert!(
+        open("val")
+            .unwrap_err()
+            .to_string()
+            .ends_with("val.txt: expected the list of split `val`, there is no such file")
+    );
+}
+
+#[test]
 fn takes_an_empty_folder_and_refuses_any_other() {
     let folder = tempfile::tempdir().unwrap();
     let config = SynthConfig { train: 1, val: 1, ..small() };
@@ -81,7 +97,7 @@ fn settings_out_of_range_are_named_before_anything_is_written() {
     };
     check(SynthConfig { classes: 0, ..small() }, "`classes`: must be 1 to 60, is 0");
     check(SynthConfig { classes: 61, ..small() }, "`classes`: must be 1 to 60, is 61");
-    check(SynthConfig { val: 0, ..small() }, "`val`: must be at least 1, is 0");
+    check(SynthConfig { train: 0, ..small() }, "`train`: must be at least 1, is 0");
     check(
         SynthConfig { size: [47, 90], ..small() },
         "`size`: must be two sides from 48 to 4096, the smaller first; is [47, 90]",
