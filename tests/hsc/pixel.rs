@@ -103,6 +103,25 @@ fn terms_and_banks_are_the_definition_written_out() {
 }
 
 #[test]
+fn a_class_without_activation_points_away_from_its_pixels() {
+    // An all-zero map scores -1 everywhere, which turns the mean round: so it does in the released code.
+    let mut inputs = Inputs::random(7, &[&[0, 2], &[2], &[0]]);
+    inputs.scores = inputs.scores.map(|scores| {
+        let dead = (scores.narrow(1, 1, 1).unwrap().zeros_like().unwrap() - 1.0).unwrap();
+        let rest = scores.narrow(1, 2, FOREGROUND - 1).unwrap();
+        Tensor::cat(&[&scores.narrow(1, 0, 1).unwrap(), &dead, &rest], 1).unwrap()
+    });
+    check_against_the_definition(&inputs, &small());
+}
+
+#[test]
+fn a_label_no_image_has_still_counts_for_its_own_pixels() {
+    let mut inputs = Inputs::random(8, &[&[0, 2], &[2]]);
+    inputs.labels.source = inputs.labels.source.ones_like().unwrap();
+    check_against_the_definition(&inputs, &PixelConfig { absent_classes: AbsentClasses::Excluded, ..small() });
+}
+
+#[test]
 fn gradient_is_the_numeric_one() {
     for config in [small(), PixelConfig { absent_classes: AbsentClasses::Excluded, ..small() }] {
         let inputs = Inputs::random(2, &[&[0, 2], &[1, 2]]);

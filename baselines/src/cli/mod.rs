@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod environment;
 
 use std::process::ExitCode;
 
@@ -12,6 +13,7 @@ pub use args::Cli;
 /// Runs the program and decides its exit code, the only place that does.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    environment::prepare();
     match commands::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => {
