@@ -28,17 +28,38 @@ struct Case<'a> {
 }
 
 fn main() -> Result<()> {
+    if std::env::args().any(|arg| arg == ROWS) {
+        return print_rows();
+    }
     let all = rayon::current_num_threads();
     println!("| ms | 1 thread | candle | {all} threads | candle |\n|:--|--:|--:|--:|--:|");
+    let (one, many) = (rows(1)?, rows(all)?);
+    for ((name, one), (_, many)) in one.iter().zip(&many) {
+        println!("| {name} | {one} | {many} |");
+    }
+    Ok(())
+}
+
+/// Argument of a process that measures; the first one only puts their rows together.
+const ROWS: &str = "rows";
+
+// Name and cells. A process of its own, because candle takes the number of its threads from where it starts.
+fn rows(threads: usize) -> Result<Vec<(String, String)>> {
+    let failed = |err: std::io::Error| candle_wsss::Error::value("bench process", err.to_string());
+    let mut command = std::process::Command::new(std::env::current_exe().map_err(failed)?);
+    command.arg(ROWS).env("RAYON_NUM_THREADS", threads.to_string()).env("CANDLE_NUM_THREADS", "1");
+    let output = command.stderr(std::process::Stdio::inherit()).output().map_err(failed)?;
+    if !output.status.success() {
+        return Err(candle_wsss::Error::value("bench process", output.status.to_string()));
+    }
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(text.lines().filter_map(|line| line.split_once('\t')).map(|(name, cells)| (name.into(), cells.into())).collect())
+}
+
+fn print_rows() -> Result<()> {
     let cases = [convolutions()?, resizes()?, crf()?, hsc(Size::EMBEDDED)?, hsc(Size::RELEASED)?];
     for case in cases.into_iter().flatten() {
-        let mut cells = vec![case.name.clone()];
-        for threads in [1, all] {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-            let pool = pool.map_err(|err| candle_wsss::Error::value("threads", err.to_string()))?;
-            cells.extend(pool.install(|| measure(&case))?.map(cell));
-        }
-        println!("| {} |", cells.join(" | "));
+        println!("{}\t{}", case.name, measure(&case)?.map(cell).join(" | "));
     }
     Ok(())
 }

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device, Tensor};
 use candle_wsss::{ClassLayout, ImageLabels, Pair, Progress, Sampler, SeededSampler, View};
-use candle_wsss_baselines::Result;
 use candle_wsss_baselines::config::RunConfig;
 use candle_wsss_baselines::data::{Batch, LoaderConfig};
 use candle_wsss_baselines::report::{Align, Table};
 use candle_wsss_baselines::run::{Model, build};
 use candle_wsss_baselines::synth::SynthConfig;
 use candle_wsss_baselines::train::{PolySgd, StepTimes, Trainer};
+use candle_wsss_baselines::{Error, Result};
 
 /// As the program: with glibc's allocator elementwise work is several times slower.
 #[global_allocator]
@@ -27,7 +27,15 @@ const MOST_ROUNDS: usize = 40;
 const WARM_UP_ROUNDS: usize = 2;
 const METHODS: [&str; 2] = ["none", "hsc"];
 
+/// Settings the program makes for itself, because they can only be made before a process starts.
+const SETTINGS: [(&str, &str); 2] = [("CANDLE_NUM_THREADS", "1"), ("MIMALLOC_PURGE_DELAY", "-1")];
+
 fn main() -> Result<()> {
+    if SETTINGS.iter().any(|(name, _)| std::env::var_os(name).is_none()) {
+        let path = std::env::current_exe().map_err(Error::io("bench"))?;
+        let status = std::process::Command::new(&path).envs(SETTINGS).status().map_err(Error::io(&path))?;
+        std::process::exit(status.code().unwrap_or(1));
+    }
     let mut config = RunConfig::builtin("embedded")?;
     config.weights = Some("none".to_string());
     // Numbers must stay numbers for as long as it takes, and an update costs the same at any rate.

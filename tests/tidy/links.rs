@@ -18,23 +18,13 @@ impl Text<'_> {
 
     fn leads_somewhere(&self, target: &str) -> bool {
         let (file, heading) = target.split_once('#').unwrap_or((target, ""));
-        let path = if file.is_empty() { self.path.to_string() } else { self.resolved(file) };
-        if !root().join(&path).exists() {
-            return false;
+        let path = self.resolved(file);
+        let has_heading = |text: &str| heading.is_empty() || headings(text).any(|known| known == heading);
+        match file {
+            "" => has_heading(self.text),
+            _ if heading.is_empty() => root().join(path).exists(),
+            _ => root().join(&path).is_file() && has_heading(&read(&path)),
         }
-        if heading.is_empty() {
-            return true;
-        }
-        let other;
-        let text = if file.is_empty() {
-            self.text
-        } else {
-            {
-                other = read(&path);
-                &other
-            }
-        };
-        headings(text).any(|known| known == heading)
     }
 
     fn resolved(&self, file: &str) -> String {

@@ -8,6 +8,7 @@ mod layers;
 mod links;
 mod literals;
 mod size;
+mod snippets;
 mod source;
 mod words;
 
