@@ -4,11 +4,15 @@
 #[allow(dead_code, reason = "shared with the core crate's tests; each uses its part")]
 mod fixture;
 
+mod cli;
+mod config;
 mod eps;
 mod eval;
 mod hsc_step;
 mod infer;
 mod network;
 mod report;
+mod run;
 mod seam;
 mod support;
+mod train;
