@@ -195,7 +195,8 @@ impl RunConfig {
         }
         let text = std::fs::read_to_string(path)
             .map_err(|err| Error::Config(format!("{name_or_path}: no readable configuration: {err}")))?;
-        Self::from_toml(&text, name_or_path, settings)
+        let in_file = |err| Error::Config(format!("{name_or_path}: {err}"));
+        settings::parse::<Self>(&text, name_or_path, settings)?.resolved().map_err(in_file)
     }
 
     /// From TOML text; `origin` is for the messages.

@@ -19,8 +19,8 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str, origin: &str, settings: &[S
         toml::from_str(text).map_err(|err| Error::Config(format!("{origin}{}", with_line(text, &err))))?;
     let every: Vec<&String> = settings.iter().collect();
     put_on_top(&base, &every)?.try_into().map_err(|err: toml::de::Error| {
-        let culprit = culprit::<T>(&base, &every);
-        let named: Vec<String> = culprit.iter().map(|setting| format!("--set {setting}")).collect();
+        let (settings, err) = culprits::<T>(&base, every, err);
+        let named: Vec<String> = settings.iter().map(|setting| format!("--set {setting}")).collect();
         Error::Config(format!("{}: {}", named.join(" "), one_line(&err)))
     })
 }
@@ -58,17 +58,20 @@ fn compare(path: &str, first: &toml::Table, second: &toml::Table, found: &mut Ve
     }
 }
 
-// The one setting without which all would be well; all of them when there is no such.
-fn culprit<'a, T: DeserializeOwned>(base: &toml::Table, settings: &[&'a String]) -> Vec<&'a String> {
-    let is_well_without = |index: &usize| {
-        let others: Vec<&String> =
-            settings.iter().enumerate().filter(|(other, _)| other != index).map(|(_, setting)| *setting).collect();
-        put_on_top(base, &others).is_ok_and(|table| table.try_into::<T>().is_ok())
-    };
-    match (0..settings.len()).find(is_well_without) {
-        Some(index) => vec![settings[index]],
-        None => settings.to_vec(),
+// As few of the settings as still fail, and how they do: the rest has nothing to do with it.
+fn culprits<'a, T: DeserializeOwned>(
+    base: &toml::Table,
+    mut settings: Vec<&'a String>,
+    mut err: toml::de::Error,
+) -> (Vec<&'a String>, toml::de::Error) {
+    for index in (0..settings.len()).rev() {
+        let mut fewer = settings.clone();
+        fewer.remove(index);
+        if let Ok(Err(other)) = put_on_top(base, &fewer).map(toml::Table::try_into::<T>) {
+            (settings, err) = (fewer, other);
+        }
     }
+    (settings, err)
 }
 
 fn put_on_top(base: &toml::Table, settings: &[&String]) -> Result<toml::Table> {
@@ -107,7 +110,7 @@ fn set(table: &mut toml::Table, path: &str, value: toml::Value) -> Result<(), St
     };
     match table.entry(head).or_insert_with(|| toml::Value::Table(toml::Table::new())) {
         toml::Value::Table(inner) => set(inner, rest, value),
-        other => Err(format!("`{head}` is a {}, not a table", other.type_str())),
+        other => Err(format!("`{head}` is {other}, not a table")),
     }
 }
 

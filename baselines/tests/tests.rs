@@ -5,12 +5,16 @@
 mod fixture;
 
 mod data;
+mod cli;
+mod config;
 mod eps;
 mod eval;
 mod hsc_step;
 mod infer;
 mod network;
 mod report;
+mod run;
 mod seam;
 mod support;
 mod synth;
+mod train;

@@ -69,11 +69,14 @@ fn load_start(model: &Model, weights: &str, device: &Device) -> Result<()> {
     } else {
         Checkpoint::read(path, device)?
     };
+    let trained_with = checkpoint.info.regularizers;
     let tensors: BTreeMap<String, Tensor> = checkpoint
         .parameters
         .into_iter()
         // Layers that are new in this run start from the seed even where the file has them: their classes differ.
         .filter(|(name, _)| model.baseline.parameter_group(name) != ParameterGroup::FromScratch)
+        // So do those of regularizers: a start is one of the network.
+        .filter(|(name, _)| !trained_with.iter().any(|scope| Some(scope.as_str()) == name.split('.').next()))
         .collect();
     let report = model.store.load_partial(&tensors).map_err(|err| Error::data(path, err.to_string()))?;
     let scope = format!("{MODEL_SCOPE}.");

@@ -49,6 +49,10 @@ pub struct CompareOptions<'a> {
 pub fn compare(options: &CompareOptions<'_>, progress: &Progress, interrupt: &Interrupt) -> Result<CompareOutcome> {
     let plan = plan(options)?;
     expect_masks(&options.dataset)?;
+    if options.resume {
+        // All of them before any goes on: a refused comparison is left as it was.
+        plan.iter().try_for_each(|planned| job(options, planned).expect_resumable())?;
+    }
     let total_threads = rayon::current_num_threads();
     let jobs = options.jobs.clamp(1, plan.len().max(1));
     let threads = (total_threads / jobs).max(1);
@@ -185,24 +189,26 @@ fn unit_title(options: &CompareOptions<'_>, planned: &Planned) -> String {
     format!("{} #{}", title(options, &planned.method), planned.repeat + 1)
 }
 
+fn job<'a>(options: &CompareOptions<'a>, planned: &'a Planned) -> TrainJob<'a> {
+    TrainJob {
+        config: options.config,
+        regularizers: &planned.regularizers,
+        title: unit_title(options, planned),
+        images: Arc::clone(options.dataset.images()),
+        seed: planned.seed,
+        folder: &planned.folder,
+        device: &Device::Cpu,
+    }
+}
+
 fn train_and_score(
     options: &CompareOptions<'_>,
     planned: &Planned,
     progress: &Progress,
     interrupt: &Interrupt,
 ) -> Result<Unit> {
-    let folder = &planned.folder;
-    let job = TrainJob {
-        config: options.config,
-        regularizers: &planned.regularizers,
-        title: unit_title(options, planned),
-        images: Arc::clone(options.dataset.images()),
-        seed: planned.seed,
-        folder,
-        device: &Device::Cpu,
-    };
-    let outcome = job.run(options.resume, progress, interrupt)?;
-    let seeds = folder.join("seeds");
+    let outcome = job(options, planned).run(options.resume, progress, interrupt)?;
+    let seeds = planned.folder.join("seeds");
     let score = options.config.eval.background_score;
     let network = outcome.model.for_inference(options.config, options.dataset.layout())?;
     let images = options.dataset.images();

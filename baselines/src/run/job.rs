@@ -122,6 +122,15 @@ impl TrainJob<'_> {
         Ok(TrainOutcome { model, history, times: times.mean(), unreached })
     }
 
+    /// Fails unless the checkpoint in the folder, if there is one, belongs to this job.
+    ///
+    /// # Errors
+    /// Naming what differs, or when the checkpoint is unreadable.
+    pub fn expect_resumable(&self) -> Result<()> {
+        let path = self.folder.join(CHECKPOINT_FILE);
+        if path.exists() { self.expect_own(&path, &Checkpoint::read(&path, self.device)?.info) } else { Ok(()) }
+    }
+
     fn info(&self, step: usize) -> Result<CheckpointInfo> {
         Ok(CheckpointInfo {
             format: FORMAT.to_string(),
@@ -135,9 +144,10 @@ impl TrainJob<'_> {
     }
 
     fn save(&self, path: &Path, step: usize, model: &Model, optimizer: &PolySgd, history: &[StepRecord]) -> Result<()> {
+        let tensors = checkpoint::gather(step, &model.store, model.baseline.as_ref(), optimizer)?;
         // The curves first: a checkpoint is only ever as new as they are.
         write_history(&self.folder.join(METRICS_FILE), history)?;
-        checkpoint::save(path, &self.info(step)?, &model.store, model.baseline.as_ref(), optimizer)
+        checkpoint::write(path, tensors, &self.info(step)?)
     }
 
     fn take_up(&self, path: &Path, model: &mut Model, optimizer: &mut PolySgd) -> Result<(usize, Vec<StepRecord>)> {

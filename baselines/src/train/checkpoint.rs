@@ -60,17 +60,16 @@ pub struct Checkpoint {
     pub velocity: BTreeMap<String, Tensor>,
 }
 
-/// Writes everything a resumed run needs, whole or not at all.
+/// Everything a resumed run needs, under the keys of the file.
 ///
 /// # Errors
-/// [`Error::Diverged`] naming the first tensor that is not finite, or when the file cannot be written.
-pub fn save(
-    path: &Path,
-    info: &CheckpointInfo,
+/// [`Error::Diverged`] naming the first tensor that is not finite: nobody could go on from it.
+pub fn gather(
+    step: usize,
     store: &ParameterStore,
     model: &dyn Baseline,
     optimizer: &PolySgd,
-) -> Result<()> {
+) -> Result<Vec<(String, Tensor)>> {
     let mut tensors: Vec<(String, Tensor)> =
         store.named_vars().into_iter().map(|(name, var)| (name, var.as_tensor().detach())).collect();
     for (key, value) in model.memory()?.iter() {
@@ -79,8 +78,8 @@ pub fn save(
     for (name, value) in optimizer.velocity() {
         tensors.push((format!("{OPTIM}{name}"), value.clone()));
     }
-    expect_finite(info.step, &tensors)?;
-    write(path, tensors, info)
+    expect_finite(step, &tensors)?;
+    Ok(tensors)
 }
 
 /// Writes named tensors with the given metadata, whole or not at all.
@@ -94,7 +93,7 @@ pub fn write(path: &Path, tensors: Vec<(String, Tensor)>, info: &CheckpointInfo)
     write_atomic(path, |out| out.write_all(&bytes))
 }
 
-/// Fails unless every value is a number: nobody could go on from anything else.
+/// Fails unless every value is a finite number.
 ///
 /// # Errors
 /// [`Error::Diverged`], naming the first tensor.

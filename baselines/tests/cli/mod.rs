@@ -1,0 +1,15 @@
+//! The program as a user meets it: every test runs the binary.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod bad_checkpoint;
+mod bad_data;
+mod compare;
+mod divergence;
+mod interrupt;
+mod no_labels;
+mod output;
+mod pretrain;
+mod usage;
+mod verbs;
+pub(crate) mod workbench;

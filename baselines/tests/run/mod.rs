@@ -1,0 +1,5 @@
+//! Runs through the library.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod job;

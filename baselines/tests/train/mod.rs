@@ -1,0 +1,7 @@
+//! Optimizer and checkpoints.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod checkpoint;
+mod grouped;
+mod optim;
