@@ -99,6 +99,19 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// Naming the field that is 0.
+    pub fn validate(&self) -> Result<()> {
+        let fields =
+            [("epochs", Some(self.epochs)), ("steps", self.steps), ("checkpoint_every", self.checkpoint_every)];
+        match fields.into_iter().find(|(_, value)| *value == Some(0)) {
+            None => Ok(()),
+            Some((field, _)) => Err(candle_wsss::Error::config(field, "must be at least 1, is 0").into()),
+        }
+    }
+
     /// Optimizer steps of the run.
     pub fn total_steps(&self, steps_per_epoch: usize) -> usize {
         self.steps.unwrap_or(self.epochs * steps_per_epoch)
@@ -130,6 +143,28 @@ impl Default for EvalConfig {
     }
 }
 
+impl EvalConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// Naming the field, its range and its value.
+    pub fn validate(&self) -> Result<()> {
+        let bad = |field: &str, reason: String| Err(candle_wsss::Error::config(field, reason).into());
+        let (score, thresholds) = (self.background_score, self.thresholds.thresholds()?);
+        if !thresholds.iter().any(|threshold| *threshold as f32 == score as f32) {
+            return bad("background_score", format!("must be one of the scores of `eval.thresholds`, is {score}"));
+        }
+        if self.bootstrap.resamples == 0 {
+            return bad("bootstrap.resamples", "must be at least 1, is 0".to_string());
+        }
+        let level = self.bootstrap.level;
+        if !(level > 0.0 && level < 1.0) {
+            return bad("bootstrap.level", format!("must be above 0 and below 1, is {level}"));
+        }
+        Ok(())
+    }
+}
+
 impl RunConfig {
     /// A configuration that comes with the program.
     ///
@@ -158,7 +193,8 @@ impl RunConfig {
         if !path.exists() {
             return Self::builtin(name_or_path);
         }
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|err| Error::Config(format!("{name_or_path}: no readable configuration: {err}")))?;
         Self::from_toml(&text, name_or_path, settings)
     }
 
@@ -182,15 +218,26 @@ impl RunConfig {
                 )));
             }
         }
-        self.optimizer.validate()?;
-        let thresholds = self.eval.thresholds.thresholds()?;
-        if !thresholds.iter().any(|score| *score as f32 == self.eval.background_score as f32) {
-            return Err(Error::Config(format!(
-                "config field `eval.background_score`: must be one of the scores of `eval.thresholds`, is {}",
-                self.eval.background_score
-            )));
-        }
+        self.validate()?;
         Ok(self)
+    }
+
+    /// Checks every field, so that a mistake shows before anything is done.
+    ///
+    /// # Errors
+    /// Naming the field, its range and its value.
+    pub fn validate(&self) -> Result<()> {
+        let BaselineConfig::Seam(seam) = &self.baseline;
+        seam.validate().map_err(|err| Error::from(err).within("baseline"))?;
+        for (name, config) in &self.regularizers {
+            let RegularizerConfig::Hsc(hsc) = config;
+            hsc.validate().map_err(|err| Error::from(err).within(&format!("regularizers.{name}")))?;
+        }
+        self.loader.validate().map_err(|err| err.within("loader"))?;
+        self.train.validate().map_err(|err| err.within("train"))?;
+        self.optimizer.validate()?;
+        self.infer.check()?;
+        self.eval.validate().map_err(|err| err.within("eval"))
     }
 
     /// The whole configuration as TOML.
@@ -199,6 +246,16 @@ impl RunConfig {
     /// When a value cannot be written.
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(self).map_err(|err| Error::Config(format!("configuration: {err}")))
+    }
+
+    /// Fields in which this and another configuration differ: path, value here, value there.
+    ///
+    /// # Errors
+    /// When a value cannot be written.
+    pub fn differences(&self, other: &Self) -> Result<Vec<(String, String, String)>> {
+        let table =
+            |config: &Self| toml::Table::try_from(config).map_err(|err| Error::Config(format!("configuration: {err}")));
+        Ok(settings::differences(&table(self)?, &table(other)?))
     }
 
     /// Regularizers of a method: `none`, a name, or several joined by `+`.

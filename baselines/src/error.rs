@@ -42,7 +42,7 @@ pub enum Error {
     #[error("interrupted{0}")]
     Interrupted(String),
     /// An error of the core crate.
-    #[error(transparent)]
+    #[error("{}", without_backtrace(.0))]
     Core(#[from] candle_wsss::Error),
 }
 
@@ -61,6 +61,28 @@ impl Error {
         move |source| Self::Io { path, source }
     }
 
+    /// The same with a configuration field named from the root of the configuration: `crop` within `loader` becomes
+    /// `loader.crop`.
+    #[must_use]
+    pub fn within(self, path: &str) -> Self {
+        match self {
+            Self::Core(candle_wsss::Error::Config { field, reason }) => {
+                candle_wsss::Error::config(format!("{path}.{field}"), reason).into()
+            }
+            err => err,
+        }
+    }
+
+    /// A [`Error::Data`] for an input that is not there, else an [`Error::Io`], for `map_err`.
+    pub fn input(path: impl AsRef<Path>, expected: &str) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        let reason = format!("expected {expected}, there is no such file");
+        move |source| match source.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => Self::Data { path, reason },
+            _ => Self::Io { path, source },
+        }
+    }
+
     /// Exit code of the program: 1 failure, 2 usage or configuration, 3 invalid data, 4 diverged, 130 interrupted.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -77,4 +99,14 @@ impl From<candle_core::Error> for Error {
     fn from(err: candle_core::Error) -> Self {
         Self::Core(err.into())
     }
+}
+
+// With RUST_BACKTRACE set, candle writes the trace into its message.
+fn without_backtrace(err: &candle_wsss::Error) -> String {
+    let candle_wsss::Error::Candle(err) = err else { return err.to_string() };
+    let mut err = err;
+    while let candle_core::Error::WithBacktrace { inner, .. } = err {
+        err = inner;
+    }
+    err.to_string()
 }

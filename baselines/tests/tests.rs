@@ -4,6 +4,7 @@
 #[allow(dead_code, reason = "shared with the core crate's tests; each uses its part")]
 mod fixture;
 
+mod data;
 mod eps;
 mod eval;
 mod hsc_step;
@@ -12,3 +13,4 @@ mod network;
 mod report;
 mod seam;
 mod support;
+mod synth;

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 #[command(name = "wsss", version, after_help = EXIT_CODES, propagate_version = true)]
 pub struct Cli {
     /// Draw no progress bars; results still go to stdout.
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, display_order = 100)]
     pub quiet: bool,
     /// What to do.
     #[command(subcommand)]
@@ -21,7 +21,12 @@ Start here:
   wsss compare --synth --out runs/first      baseline against baseline + HSC on embedded data
 
 Exit codes:
-  0 success   1 failure   2 usage or configuration   3 invalid data   4 loss diverged   130 interrupted";
+    0  success
+    1  failure, of the file system for one
+    2  usage or configuration, or an output that exists already
+    3  invalid data: an image, label, mask, seed file or checkpoint
+    4  diverged: a loss is not a number
+  130  interrupted; the message says what is saved";
 
 /// The stages, in the order data flows. Leave at any of them: every stage reads and writes plain files.
 #[derive(Debug, Subcommand)]
@@ -58,7 +63,7 @@ pub struct ConfigSource {
 pub struct SynthArgs {
     /// Folder to make
     pub out: PathBuf,
-    /// Change one field of the generator: --set classes=10; may come several times
+    /// Change one field of the generator, as in `--set classes=10`; may come several times
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
 }
@@ -75,14 +80,14 @@ pub struct PretrainArgs {
     /// File to write
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-    /// TOML file, or a built-in
+    /// TOML file, or a built-in: embedded, voc12-seam, pretrain
     #[arg(long, default_value = "pretrain", value_name = "FILE")]
     pub config: String,
-    /// Change one field of the configuration
+    /// Change one field of the configuration, as in `--set train.steps=300`; may come several times
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
-    /// Change one field of the generator, when embedded data is made
-    #[arg(long = "synth-set", value_name = "KEY=VALUE")]
+    /// Change one field of the generator, when embedded data is made; may come several times
+    #[arg(long = "synth-set", value_name = "KEY=VALUE", conflicts_with = "data")]
     pub synth_settings: Vec<String>,
 }
 
@@ -127,7 +132,7 @@ pub struct SeedsArgs {
     /// Background score of the PNG files; the checkpoint's configuration decides without it
     #[arg(long, value_name = "SCORE")]
     pub background_score: Option<f64>,
-    /// Keep what is there already and infer the rest
+    /// Keep the seeds that are there already and infer the rest
     #[arg(long)]
     pub resume: bool,
 }
@@ -135,7 +140,7 @@ pub struct SeedsArgs {
 /// `wsss eval`.
 #[derive(Debug, Args)]
 pub struct EvalArgs {
-    /// Folder of seeds: `arrays/` gives the whole curve
+    /// Folder of seeds, as `wsss seeds` wrote it
     #[arg(long, value_name = "DIR")]
     pub seeds: PathBuf,
     /// Data set in PASCAL VOC layout, with masks
@@ -144,15 +149,18 @@ pub struct EvalArgs {
     /// Image list below ImageSets/Segmentation
     #[arg(long, default_value = "train")]
     pub split: String,
-    /// Background score fixed in advance
-    #[arg(long, default_value_t = 0.26, value_name = "SCORE")]
-    pub background_score: f64,
+    /// Background score fixed in advance; the configuration decides without it
+    #[arg(long, value_name = "SCORE")]
+    pub background_score: Option<f64>,
     /// Print IoU of every class
     #[arg(long)]
     pub per_class: bool,
     /// Print JSON in place of the table
     #[arg(long)]
     pub json: bool,
+    /// Configuration, of which [eval] counts
+    #[command(flatten)]
+    pub source: ConfigSource,
 }
 
 /// `wsss compare`.
@@ -164,7 +172,7 @@ pub struct CompareArgs {
     /// Make the embedded data set inside the run folder and use it
     #[arg(long)]
     pub synth: bool,
-    /// Change one field of the generator, with --synth
+    /// Change one field of the generator, as in `--synth-set train=200`; may come several times
     #[arg(long = "synth-set", value_name = "KEY=VALUE", requires = "synth")]
     pub synth_settings: Vec<String>,
     /// Image list to train on, and to score seeds on
@@ -173,13 +181,14 @@ pub struct CompareArgs {
     /// Folder to make
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Methods, each none, a regularizer of the configuration, or several joined by +
+    /// Methods, commas between them: each is none, a regularizer of the configuration, or several joined by +.
+    /// Differences are to the first
     #[arg(long, default_value = "none,hsc", value_delimiter = ',', value_name = "METHODS")]
     pub regularizers: Vec<String>,
     /// Trainings per method, each with a seed of its own, the same for all methods
     #[arg(long, default_value_t = 3)]
     pub repeats: usize,
-    /// Trainings at a time; all cores without it. The numbers do not depend on it
+    /// Trainings at a time; without it, one per core. The numbers do not depend on it
     #[arg(long)]
     pub jobs: Option<usize>,
     /// Print IoU of every class

@@ -9,12 +9,13 @@ use candle_core::Device;
 use crate::cli::args::{
     Cli, Command, CompareArgs, ConfigArgs, EvalArgs, PretrainArgs, SeedsArgs, SynthArgs, TrainArgs,
 };
-use crate::config::{EvalConfig, RunConfig};
+use crate::config::RunConfig;
 use crate::data::{Dataset, write_atomic};
 use crate::error::{Error, Result};
 use crate::run::{
-    CompareOptions, CompareOutcome, Interrupt, Progress, TrainJob, compare, create_folder, evaluation, from_checkpoint,
-    infer_seeds, pretrain, score_seeds,
+    CHECKPOINT_FILE, CONFIG_FILE, CompareOptions, CompareOutcome, Interrupt, Progress, SEED_ARRAYS, TrainJob,
+    check_plan, compare, discard_unstarted, evaluation, expect_writable, from_checkpoint, infer_seeds, open_folder,
+    pretrain, score_seeds, settle_config,
 };
 use crate::settings;
 use crate::synth::{self, SynthConfig};
@@ -62,6 +63,7 @@ fn run_synth(args: &SynthArgs, progress: &Progress) -> Result<()> {
 
 fn run_pretrain(args: &PretrainArgs, progress: &Progress) -> Result<()> {
     let config = RunConfig::load(&args.config, &args.settings)?;
+    expect_writable(&args.out)?;
     let interrupt = Interrupt::on_signal()?;
     // Held to the end: dropping it removes the folder.
     let made;
@@ -90,11 +92,9 @@ fn run_train(args: &TrainArgs, progress: &Progress) -> Result<()> {
     let config = RunConfig::load(&args.source.config, &args.source.settings)?;
     let regularizers = config.method(&args.regularizers)?;
     let images = Dataset::open_images(&args.data, &args.split)?;
-    if !(args.resume && args.out.is_dir()) {
-        create_folder(&args.out)?;
-    }
     let interrupt = Interrupt::on_signal()?;
-    write_text(&args.out.join("config.toml"), &config.to_toml()?)?;
+    open_folder(&args.out, args.resume, CONFIG_FILE)?;
+    settle_config(&args.out, &config, args.resume)?;
     let job = TrainJob {
         config: &config,
         regularizers: &regularizers,
@@ -104,27 +104,22 @@ fn run_train(args: &TrainArgs, progress: &Progress) -> Result<()> {
         folder: &args.out,
         device: &Device::Cpu,
     };
-    let outcome = job.run(args.resume, progress, &interrupt).inspect_err(|_| discard_unstarted(&args.out))?;
+    let outcome = job.run(args.resume, progress, &interrupt).inspect_err(|_| {
+        discard_unstarted(&args.out, &[]);
+    })?;
     let last = outcome.history.last().and_then(|record| record.total);
     say(&format!(
         "{} steps, loss {}; {}",
         outcome.history.len(),
         last.map_or_else(|| "undefined".to_string(), |loss| format!("{loss:.4}")),
-        args.out.join(crate::run::CHECKPOINT_FILE).display()
+        args.out.join(CHECKPOINT_FILE).display()
     ))
 }
 
-// A run that failed before its first checkpoint left nothing but its configuration: that is no output.
-fn discard_unstarted(folder: &Path) {
-    let only_config = std::fs::read_dir(folder)
-        .is_ok_and(|entries| entries.filter_map(|entry| entry.ok()).all(|entry| entry.file_name() == "config.toml"));
-    if only_config {
-        // Nothing depends on it: the error that led here is what the user must see.
-        drop(std::fs::remove_dir_all(folder));
-    }
-}
-
 fn run_seeds(args: &SeedsArgs, progress: &Progress) -> Result<()> {
+    if let Some(score) = args.background_score.filter(|score| !(score.is_finite() && *score >= 0.0)) {
+        return Err(Error::Config(format!("--background-score: must be 0 or more, is {score}")));
+    }
     let checkpoint = Checkpoint::read(&args.checkpoint, &Device::Cpu)?;
     let (model, config) = from_checkpoint(&checkpoint, &args.checkpoint)?;
     let images = Dataset::open_images(&args.data, &args.split)?;
@@ -138,18 +133,18 @@ fn run_seeds(args: &SeedsArgs, progress: &Progress) -> Result<()> {
             ),
         ));
     }
-    if !(args.resume && args.out.is_dir()) {
-        create_folder(&args.out)?;
-    }
     let interrupt = Interrupt::on_signal()?;
+    open_folder(&args.out, args.resume, SEED_ARRAYS)?;
     let score = args.background_score.unwrap_or(config.eval.background_score);
     infer_seeds(model.as_ref(), &images, &config, score, &args.out, args.resume, progress, &interrupt)?;
     say(&format!("wrote seeds of {} images to {}", images.len(), args.out.display()))
 }
 
 fn run_eval(args: &EvalArgs) -> Result<()> {
+    let mut settings = args.source.settings.clone();
+    settings.extend(args.background_score.map(|score| format!("eval.background_score={score:?}")));
+    let config = RunConfig::load(&args.source.config, &settings)?.eval;
     let dataset = Dataset::open(&args.data, &args.split)?;
-    let config = EvalConfig { background_score: args.background_score, ..EvalConfig::default() };
     let scores = score_seeds(&args.seeds, &dataset, &config)?;
     let report = evaluation(&dataset, &args.split, &scores.curve, &config)?;
     say(&if args.json { report.to_json()? } else { report.to_text(args.per_class)? })
@@ -157,43 +152,58 @@ fn run_eval(args: &EvalArgs) -> Result<()> {
 
 fn run_compare(args: &CompareArgs, progress: &Progress) -> Result<()> {
     let config = RunConfig::load(&args.source.config, &args.source.settings)?;
-    for method in &args.regularizers {
-        config.method(method)?;
-    }
-    if !(args.resume && args.out.is_dir()) {
-        create_folder(&args.out)?;
-    }
+    check_plan(&config, &args.regularizers, args.repeats)?;
+    // Before a folder is made; what is made below is not there yet.
+    let given = args.data.as_ref().map(|root| Dataset::open(root, &args.split)).transpose()?;
     let interrupt = Interrupt::on_signal()?;
-    let root = match &args.data {
-        Some(root) => root.clone(),
-        None => {
-            let root = args.out.join(SYNTH_FOLDER);
-            if !(args.resume && root.is_dir()) {
-                generate(&SynthConfig::default(), &args.synth_settings, &root, progress)?;
+    open_folder(&args.out, args.resume, CONFIG_FILE)?;
+    let outcome = settle_config(&args.out, &config, args.resume)
+        .and_then(|()| match given {
+            Some(dataset) => Ok(dataset),
+            None => made_data(args, progress),
+        })
+        .and_then(|dataset| {
+            let options = CompareOptions {
+                config: &config,
+                dataset: Arc::new(dataset),
+                split: &args.split,
+                methods: &args.regularizers,
+                repeats: args.repeats,
+                jobs: args.jobs.unwrap_or_else(rayon::current_num_threads),
+                folder: &args.out,
+                resume: args.resume,
+            };
+            compare(&options, progress, &interrupt)
+        });
+    match outcome {
+        Ok(outcome) => write_results(args, outcome),
+        Err(err) => {
+            let worthless: &[&str] = if args.synth { &[SYNTH_FOLDER] } else { &[] };
+            match (discard_unstarted(&args.out, worthless), err) {
+                (true, Error::Interrupted(_)) => Err(Error::Interrupted("; nothing was kept".to_string())),
+                (_, err) => Err(err),
             }
-            root
         }
-    };
-    let dataset = Arc::new(Dataset::open(&root, &args.split)?);
-    write_text(&args.out.join("config.toml"), &config.to_toml()?)?;
-    let options = CompareOptions {
-        config: &config,
-        dataset,
-        split: &args.split,
-        methods: &args.regularizers,
-        repeats: args.repeats,
-        jobs: args.jobs.unwrap_or_else(rayon::current_num_threads),
-        folder: &args.out,
-        resume: args.resume,
-        command: std::env::args().collect::<Vec<_>>().join(" "),
-    };
-    let CompareOutcome { mut report, timings } = compare(&options, progress, &interrupt)?;
+    }
+}
+
+fn made_data(args: &CompareArgs, progress: &Progress) -> Result<Dataset> {
+    let root = args.out.join(SYNTH_FOLDER);
+    if !(args.resume && root.is_dir()) {
+        generate(&SynthConfig::default(), &args.synth_settings, &root, progress)?;
+    }
+    Dataset::open(&root, &args.split)
+}
+
+fn write_results(args: &CompareArgs, outcome: CompareOutcome) -> Result<()> {
+    let CompareOutcome { mut report, timings } = outcome;
     let json = report.to_json()?;
     let text = report.to_text(args.per_class)?;
     write_text(&args.out.join("results.json"), &json)?;
     write_text(&args.out.join("table.txt"), &text)?;
-    // After the numbers were written: times belong into the page, not into what two runs must agree on.
+    // After the numbers were written: times and folders belong into the page, not into what two runs must agree on.
     report.environment.extend(timings);
+    report.reproduce.push(std::env::args().collect::<Vec<_>>().join(" "));
     let page = args.out.join("report.html");
     report.write_html(&page)?;
     if args.json { say(&json) } else { say(&format!("{text}\nreport: {}", page.display())) }
@@ -205,5 +215,5 @@ fn run_config(args: &ConfigArgs) -> Result<()> {
 
 // Other classes, another seed: nothing of the data a start is later tried on.
 fn pretraining_data() -> SynthConfig {
-    SynthConfig { family: 1, seed: 1_000_001, classes: 24, train: 2400, val: 8, ..SynthConfig::default() }
+    SynthConfig { family: 1, seed: 1_000_001, classes: 12, train: 2400, val: 8, ..SynthConfig::default() }
 }

@@ -11,6 +11,7 @@ use candle_wsss::{Baseline, ClassLayout, ParameterGroup, ParameterStore, Regular
 use crate::config::{BaselineConfig, RunConfig};
 use crate::error::{Error, Result};
 use crate::seam::Seam;
+use crate::train::PolySgd;
 use crate::train::checkpoint::Checkpoint;
 
 /// Start weights that come with the program, and their name in a configuration.
@@ -74,7 +75,7 @@ fn load_start(model: &Model, weights: &str, device: &Device) -> Result<()> {
         // Layers that are new in this run start from the seed even where the file has them: their classes differ.
         .filter(|(name, _)| model.baseline.parameter_group(name) != ParameterGroup::FromScratch)
         .collect();
-    let report = model.store.load_partial(&tensors)?;
+    let report = model.store.load_partial(&tensors).map_err(|err| Error::data(path, err.to_string()))?;
     let scope = format!("{MODEL_SCOPE}.");
     let missing = report
         .missing
@@ -110,31 +111,19 @@ fn inference_network(
     Ok(Box::new(Seam::new(seam.clone(), layout, vb.pp(MODEL_SCOPE))?))
 }
 
-/// A model for inference out of a checkpoint: the baseline alone.
+/// A model for inference out of a checkpoint: the baseline alone. All of the checkpoint is checked all the same.
 ///
 /// # Errors
-/// When the checkpoint does not fit its own configuration.
+/// When the checkpoint does not fit its own configuration, naming the tensor that is missing, surplus or misshapen.
 pub fn from_checkpoint(checkpoint: &Checkpoint, path: &Path) -> Result<(Box<dyn Baseline>, RunConfig)> {
-    let origin = format!("{} (its configuration)", path.display());
-    let mut config = RunConfig::from_toml(&checkpoint.info.config, &origin, &[])?;
+    let misfit = |err: Error| Error::data(path, err.to_string());
+    let mut config = RunConfig::from_toml(&checkpoint.info.config, "its configuration", &[]).map_err(misfit)?;
     config.weights = None;
-    let layout = ClassLayout::new(checkpoint.info.classes.len())?;
-    let model = build(&config, &[], layout, checkpoint.info.seed, &Device::Cpu)?;
-    let scope = format!("{MODEL_SCOPE}.");
-    let own: BTreeMap<String, Tensor> = checkpoint
-        .parameters
-        .iter()
-        .filter(|(name, _)| name.starts_with(&scope))
-        .map(|(name, tensor)| (name.clone(), tensor.clone()))
-        .collect();
-    // A name that belongs neither to the network nor to a regularizer of the run is a mistake in the file.
-    let foreign = checkpoint.parameters.keys().find(|name| {
-        let scope = name.split('.').next().unwrap_or_default();
-        scope != MODEL_SCOPE && !checkpoint.info.regularizers.iter().any(|known| known == scope)
-    });
-    if let Some(name) = foreign {
-        return Err(Error::data(path, format!("unexpected tensor `{name}`")));
-    }
-    model.store.load_exact(&own).map_err(|err| Error::data(path, err.to_string()))?;
+    let layout = ClassLayout::new(checkpoint.info.classes.len()).map_err(|err| misfit(err.into()))?;
+    let method = checkpoint.info.regularizers.join("+");
+    let regularizers = if method.is_empty() { Vec::new() } else { config.method(&method).map_err(misfit)? };
+    let mut model = build(&config, &regularizers, layout, checkpoint.info.seed, &Device::Cpu).map_err(misfit)?;
+    let mut optimizer = PolySgd::new(config.optimizer.clone(), model.baseline.as_ref(), &model.store, 1)?;
+    checkpoint.clone().restore(&model.store, model.baseline.as_mut(), &mut optimizer).map_err(misfit)?;
     Ok((model.for_inference(&config, layout)?, config))
 }

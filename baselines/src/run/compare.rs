@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::Device;
 use candle_wsss::SeededSampler;
 use candle_wsss::regularizer::RegularizerConfig;
+use rayon::prelude::*;
 
 use crate::config::RunConfig;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::run::job::{METRICS_FILE, StepRecord, TrainJob, read_history};
+use crate::run::job::TrainJob;
 use crate::run::report::{CompareOutcome, Comparison, Unit, build_report};
 use crate::run::seeds::{SeedScores, infer_seeds, score_seeds};
 use crate::run::{Interrupt, Progress};
@@ -36,8 +37,6 @@ pub struct CompareOptions<'a> {
     pub folder: &'a Path,
     /// Whether to take up what an earlier run left there.
     pub resume: bool,
-    /// The command that was typed, for the report.
-    pub command: String,
 }
 
 /// Trains and scores every method and repeat, and writes the report.
@@ -48,13 +47,8 @@ pub struct CompareOptions<'a> {
 /// # Errors
 /// When the data is invalid, a method is not configured, a loss diverges, or the user interrupts.
 pub fn compare(options: &CompareOptions<'_>, progress: &Progress, interrupt: &Interrupt) -> Result<CompareOutcome> {
-    if !options.dataset.has_masks() {
-        return Err(Error::data(
-            options.dataset.images().root(),
-            "no masks to score seeds against (SegmentationClass)",
-        ));
-    }
     let plan = plan(options)?;
+    expect_masks(&options.dataset)?;
     let total_threads = rayon::current_num_threads();
     let jobs = options.jobs.clamp(1, plan.len().max(1));
     let threads = (total_threads / jobs).max(1);
@@ -77,8 +71,35 @@ pub fn compare(options: &CompareOptions<'_>, progress: &Progress, interrupt: &In
         }
     });
     let outcomes = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let units = collect(outcomes)?;
+    let units = collect(outcomes, options.folder)?;
     build_report(options, &Comparison { units })
+}
+
+/// Checks what to compare before anything is made for it.
+///
+/// # Errors
+/// When a method is not configured or comes twice, or there are no repeats.
+pub fn check_plan(config: &RunConfig, methods: &[String], repeats: usize) -> Result<()> {
+    config.validate()?;
+    if repeats == 0 {
+        return Err(Error::Config("--repeats: must be at least 1, is 0".to_string()));
+    }
+    if methods.is_empty() {
+        return Err(Error::Config("--regularizers: must name at least one method".to_string()));
+    }
+    for (index, method) in methods.iter().enumerate() {
+        config.method(method)?;
+        if methods[..index].contains(method) {
+            return Err(Error::Config(format!("--regularizers: method `{method}` comes twice")));
+        }
+    }
+    Ok(())
+}
+
+// All of them are read: a bad one should not show after the last training.
+pub(crate) fn expect_masks(dataset: &Dataset) -> Result<()> {
+    let read: Vec<Result<()>> = (0..dataset.len()).into_par_iter().map(|index| dataset.mask(index).map(drop)).collect();
+    read.into_iter().collect()
 }
 
 /// One training to do.
@@ -91,16 +112,11 @@ pub(crate) struct Planned {
 }
 
 fn plan(options: &CompareOptions<'_>) -> Result<Vec<Planned>> {
-    if options.repeats == 0 {
-        return Err(Error::Config("--repeats: must be at least 1, is 0".to_string()));
-    }
+    check_plan(options.config, options.methods, options.repeats)?;
     let mut plan = Vec::new();
     // Repeats outermost: after a while there is one of everything, and a mistake in a method shows early.
     for repeat in 0..options.repeats {
-        for (index, method) in options.methods.iter().enumerate() {
-            if options.methods[..index].contains(method) {
-                return Err(Error::Config(format!("method `{method}` comes twice")));
-            }
+        for method in options.methods {
             let folder = options.folder.join(format!("{}-r{repeat}", title(options, method)));
             plan.push(Planned {
                 method: method.clone(),
@@ -120,10 +136,15 @@ pub(crate) fn title(options: &CompareOptions<'_>, method: &str) -> String {
     if method == "none" { baseline.to_string() } else { format!("{baseline}+{method}") }
 }
 
-/// Seed of a repeat, the same for every method.
+/// Seed of a repeat, the same for every method. The first is the run's own, so that a comparison of one repeat is what
+/// `wsss train` does with the same configuration.
 fn repeat_seed(seed: u64, repeat: usize) -> u64 {
-    // Through the sampler, so that neighbouring seeds do not share repeats.
-    SeededSampler::new(seed).child(&format!("repeat/{repeat}")).key()
+    if repeat == 0 {
+        return seed;
+    }
+    // Through the sampler, so that neighbouring seeds do not share repeats; of 53 bits, so that it can be read out of
+    // the JSON file and typed as `--set seed=`, which takes 63.
+    SeededSampler::new(seed).child(&format!("repeat/{repeat}")).key() >> 11
 }
 
 fn in_pool<T: Send>(threads: usize, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
@@ -147,11 +168,34 @@ fn run_unit(
     }
     let folder = &planned.folder;
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    let name = title(options, &planned.method);
+    let outcome = train_and_score(options, planned, progress, interrupt).map_err(|err| match err {
+        Error::Diverged { step, what, value } => {
+            Error::Diverged { step, what: format!("{what} of {}", unit_title(options, planned)), value }
+        }
+        err => err,
+    });
+    if outcome.is_err() {
+        // Goes only if it is empty, which is what it is for; the error that led here is the one to show.
+        drop(std::fs::remove_dir(folder));
+    }
+    outcome
+}
+
+fn unit_title(options: &CompareOptions<'_>, planned: &Planned) -> String {
+    format!("{} #{}", title(options, &planned.method), planned.repeat + 1)
+}
+
+fn train_and_score(
+    options: &CompareOptions<'_>,
+    planned: &Planned,
+    progress: &Progress,
+    interrupt: &Interrupt,
+) -> Result<Unit> {
+    let folder = &planned.folder;
     let job = TrainJob {
         config: options.config,
         regularizers: &planned.regularizers,
-        title: format!("{name} #{}", planned.repeat + 1),
+        title: unit_title(options, planned),
         images: Arc::clone(options.dataset.images()),
         seed: planned.seed,
         folder,
@@ -164,15 +208,13 @@ fn run_unit(
     let images = options.dataset.images();
     infer_seeds(network.as_ref(), images, options.config, score, &seeds, options.resume, progress, interrupt)?;
     let scores: SeedScores = score_seeds(&seeds, &options.dataset, &options.config.eval)?;
-    let history: Vec<StepRecord> = read_history(&folder.join(METRICS_FILE))?;
     Ok(Unit {
         method: planned.method.clone(),
-        title: name,
+        title: title(options, &planned.method),
         repeat: planned.repeat,
         seed: planned.seed,
         seeds,
-        weights: outcome.weights,
-        history,
+        history: outcome.history,
         scores,
         unreached: outcome.unreached,
         times: outcome.times,
@@ -180,21 +222,23 @@ fn run_unit(
 }
 
 // The first real failure, rather than the interruption it caused in the others.
-fn collect(outcomes: Vec<Option<Result<Unit>>>) -> Result<Vec<Unit>> {
-    let mut units = Vec::new();
-    let mut interrupted = None;
+fn collect(outcomes: Vec<Option<Result<Unit>>>, folder: &Path) -> Result<Vec<Unit>> {
+    let (planned, mut units) = (outcomes.len(), Vec::new());
     for outcome in outcomes {
         match outcome {
             Some(Ok(unit)) => units.push(unit),
-            Some(Err(err @ Error::Interrupted(_))) => interrupted = Some(interrupted.unwrap_or(err)),
+            Some(Err(Error::Interrupted(_))) | None => {}
             Some(Err(err)) => return Err(err),
-            None => {}
         }
     }
-    match interrupted {
-        Some(err) => Err(err),
-        None => Ok(units),
+    if units.len() == planned {
+        return Ok(units);
     }
+    Err(Error::Interrupted(format!(
+        " with {} of {planned} trainings finished; {} holds them and what was learnt of those begun, --resume goes on",
+        units.len(),
+        folder.display()
+    )))
 }
 
 /// Mean time of a step over the units of a method that trained in this process.

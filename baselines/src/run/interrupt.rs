@@ -17,10 +17,10 @@ impl Interrupt {
         Self::default()
     }
 
-    /// An interrupt set by Ctrl-C and by the termination signal.
+    /// An interrupt set by Ctrl-C.
     ///
     /// # Errors
-    /// When another handler is installed already.
+    /// When another handler is installed already: once per process.
     pub fn on_signal() -> Result<Self> {
         let interrupt = Self::new();
         let wanted = Arc::clone(&interrupt.wanted);

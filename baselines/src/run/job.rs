@@ -13,6 +13,7 @@ use crate::config::RunConfig;
 use crate::data::{ImageSet, Loader, write_atomic};
 use crate::error::{Error, Result};
 use crate::run::build::{Model, build};
+use crate::run::folder::{another_run, expect_same_config};
 use crate::run::{Interrupt, Progress};
 use crate::train::checkpoint::{self, Checkpoint, CheckpointInfo, FORMAT};
 use crate::train::{PolySgd, StepReport, StepTimes, Trainer};
@@ -51,6 +52,8 @@ pub struct StepRecord {
     pub total: Option<f64>,
     /// Terms before their weights.
     pub terms: BTreeMap<String, f64>,
+    /// Factor of each term in the total.
+    pub weights: BTreeMap<String, f64>,
     /// Terms left out of this step, and why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub omitted: BTreeMap<String, String>,
@@ -66,8 +69,6 @@ pub struct TrainOutcome {
     pub times: StepTimes,
     /// Trainable parameters the first step did not reach.
     pub unreached: Vec<String>,
-    /// Factor of every term in the total, as of the last step that had it.
-    pub weights: BTreeMap<String, f64>,
 }
 
 impl TrainJob<'_> {
@@ -76,7 +77,9 @@ impl TrainJob<'_> {
     /// # Errors
     /// When data is invalid, a loss diverges, or the user interrupts; what was learnt by then is saved in the last case.
     pub fn run(&self, resume: bool, progress: &Progress, interrupt: &Interrupt) -> Result<TrainOutcome> {
-        let loader = Loader::new(Arc::clone(&self.images), self.config.loader.clone(), self.seed, self.device)?;
+        self.config.validate()?;
+        let loader = Loader::new(Arc::clone(&self.images), self.config.loader.clone(), self.seed, self.device)
+            .map_err(|err| err.within("loader"))?;
         let total = self.config.train.total_steps(loader.steps_per_epoch());
         let mut model = build(self.config, self.regularizers, self.images.layout(), self.seed, self.device)?;
         let mut optimizer = PolySgd::new(self.config.optimizer.clone(), model.baseline.as_ref(), &model.store, total)?;
@@ -91,7 +94,6 @@ impl TrainJob<'_> {
         let mut trainer = Trainer::new(self.seed);
         let mut times = Times::default();
         let mut unreached = Vec::new();
-        let mut weights = BTreeMap::new();
         for batch in loader.stream(done..total) {
             let report = trainer.step(model.baseline.as_mut(), &mut optimizer, &batch?)?;
             done += 1;
@@ -99,7 +101,6 @@ impl TrainJob<'_> {
             if history.is_empty() {
                 unreached.clone_from(&report.unreached);
             }
-            weights.extend(report.terms.iter().map(|term| (term.name.clone(), term.weight)));
             bar.set_position(done as u64);
             bar.set_message(report.total.map(|total| format!("loss {total:.3}")).unwrap_or_default());
             history.push(record(report));
@@ -112,13 +113,13 @@ impl TrainJob<'_> {
                     path.display()
                 )));
             }
-            if self.config.train.checkpoint_every.is_some_and(|every| done % every.max(1) == 0) && done < total {
+            if self.config.train.checkpoint_every.is_some_and(|every| done % every == 0) && done < total {
                 self.save(&path, done, &model, &optimizer, &history)?;
             }
         }
         self.save(&path, done, &model, &optimizer, &history)?;
         bar.finish_and_clear();
-        Ok(TrainOutcome { model, history, times: times.mean(), unreached, weights })
+        Ok(TrainOutcome { model, history, times: times.mean(), unreached })
     }
 
     fn info(&self, step: usize) -> Result<CheckpointInfo> {
@@ -127,6 +128,7 @@ impl TrainJob<'_> {
             step,
             seed: self.seed,
             classes: self.images.class_names().to_vec(),
+            images: images_of(&self.images),
             regularizers: self.regularizers.iter().map(|r| r.name().to_string()).collect(),
             config: self.config.to_toml()?,
         })
@@ -141,34 +143,45 @@ impl TrainJob<'_> {
     fn take_up(&self, path: &Path, model: &mut Model, optimizer: &mut PolySgd) -> Result<(usize, Vec<StepRecord>)> {
         let saved = Checkpoint::read(path, self.device)?;
         let step = saved.info.step;
-        let expected = self.info(step)?;
-        if saved.info != expected {
-            let what = differing(&saved.info, &expected);
-            return Err(Error::data(path, format!("belongs to another run: {what} differs")));
-        }
+        self.expect_own(path, &saved.info)?;
         saved
             .restore(&model.store, model.baseline.as_mut(), optimizer)
             .map_err(|err| Error::data(path, err.to_string()))?;
-        let mut history = read_history(&self.folder.join(METRICS_FILE))?;
+        let metrics = self.folder.join(METRICS_FILE);
+        let mut history = read_history(&metrics)?;
+        if history.len() < step {
+            let reason = format!("expected the {step} steps of {}, got {}", path.display(), history.len());
+            return Err(Error::data(&metrics, reason));
+        }
         history.truncate(step);
         Ok((step, history))
     }
+
+    // Refuses to go on with a checkpoint of another run, and says what differs.
+    fn expect_own(&self, path: &Path, saved: &CheckpointInfo) -> Result<()> {
+        let own = self.info(saved.step)?;
+        let list = |names: &[String]| if names.is_empty() { "none".to_string() } else { names.join(", ") };
+        let parts = [
+            ("seed", saved.seed.to_string(), own.seed.to_string()),
+            ("list of regularizers", list(&saved.regularizers), list(&own.regularizers)),
+            ("list of classes", list(&saved.classes), list(&own.classes)),
+            ("list of images", saved.images.clone(), own.images),
+        ];
+        if let Some((what, before, now)) = parts.iter().find(|(_, before, now)| before != now) {
+            return Err(another_run(path, what, before, now));
+        }
+        expect_same_config(path, &saved.config, self.config)
+    }
 }
 
-fn differing(saved: &CheckpointInfo, expected: &CheckpointInfo) -> &'static str {
-    if saved.seed != expected.seed {
-        "the seed"
-    } else if saved.classes != expected.classes {
-        "the list of classes"
-    } else if saved.regularizers != expected.regularizers {
-        "the list of regularizers"
-    } else {
-        "the configuration"
-    }
+/// A set of images in a few words, for telling it from another.
+pub(crate) fn images_of(images: &ImageSet) -> String {
+    format!("{}, {} to {}", images.len(), images.name(0), images.name(images.len() - 1))
 }
 
 fn record(report: StepReport) -> StepRecord {
     StepRecord {
+        weights: report.terms.iter().map(|term| (term.name.clone(), term.weight)).collect(),
         step: report.step,
         learning_rate: report.learning_rate,
         total: report.total,
@@ -191,7 +204,7 @@ fn write_history(path: &Path, history: &[StepRecord]) -> Result<()> {
 /// # Errors
 /// When the file is missing or a line is not what [`StepRecord`] says.
 pub fn read_history(path: &Path) -> Result<Vec<StepRecord>> {
-    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let text = std::fs::read_to_string(path).map_err(Error::input(path, "loss curves"))?;
     text.lines()
         .enumerate()
         .map(|(number, line)| {

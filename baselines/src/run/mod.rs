@@ -11,11 +11,12 @@ mod report;
 mod seeds;
 
 pub use build::{Model, build, from_checkpoint};
-pub use compare::{CompareOptions, compare};
-pub use folder::create_folder;
+pub use compare::{CompareOptions, check_plan, compare};
+pub(crate) use folder::discard_unstarted;
+pub use folder::{CONFIG_FILE, create_folder, open_folder, settle_config};
 pub use interrupt::Interrupt;
 pub use job::{CHECKPOINT_FILE, METRICS_FILE, StepRecord, TrainJob, TrainOutcome, read_history};
-pub use pretrain::{PretrainSummary, pretrain};
+pub use pretrain::{PretrainSummary, expect_writable, pretrain};
 pub use progress::Progress;
 pub use report::{CompareOutcome, evaluation};
-pub use seeds::{SeedScores, array_path, infer_seeds, png_path, score_seeds};
+pub use seeds::{SEED_ARRAYS, SeedScores, array_path, infer_seeds, png_path, score_seeds};

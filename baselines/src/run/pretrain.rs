@@ -1,6 +1,5 @@
 //! [`pretrain`]: plain classification from random weights, which gives fine-tuning a start.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +10,7 @@ use crate::config::RunConfig;
 use crate::data::{ImageSet, Loader};
 use crate::error::{Error, Result};
 use crate::run::build::build;
+use crate::run::job::images_of;
 use crate::run::{Interrupt, Progress};
 use crate::train::PolySgd;
 use crate::train::checkpoint::{self, CheckpointInfo, FORMAT};
@@ -41,13 +41,13 @@ pub fn pretrain(
     progress: &Progress,
     interrupt: &Interrupt,
 ) -> Result<PretrainSummary> {
-    if out.exists() {
-        return Err(Error::OutputExists(out.to_path_buf()));
-    }
+    expect_writable(out)?;
+    config.validate()?;
     let device = Device::Cpu;
     let model = build(config, &[], images.layout(), config.seed, &device)?;
-    let classes = images.class_names().to_vec();
-    let loader = Loader::new(images, config.loader.clone(), config.seed, &device)?;
+    let (classes, names) = (images.class_names().to_vec(), images_of(&images));
+    let loader =
+        Loader::new(images, config.loader.clone(), config.seed, &device).map_err(|err| err.within("loader"))?;
     let total = config.train.total_steps(loader.steps_per_epoch());
     let mut optimizer = PolySgd::new(config.optimizer.clone(), model.baseline.as_ref(), &model.store, total)?;
     let draws = SeededSampler::new(config.seed).child("pretrain");
@@ -72,22 +72,25 @@ pub fn pretrain(
         }
     }
     bar.finish_and_clear();
-    let tensors: BTreeMap<String, Tensor> = model
+    let tensors: Vec<(String, Tensor)> = model
         .store
         .named_vars()
         .into_iter()
         .filter(|(name, _)| model.baseline.parameter_group(name) != ParameterGroup::FromScratch)
         .map(|(name, var)| Ok((name, var.as_tensor().detach().to_dtype(DType::F16)?)))
         .collect::<Result<_>>()?;
+    // In half precision: what overflows there is no start either.
+    checkpoint::expect_finite(losses.len(), &tensors)?;
     let info = CheckpointInfo {
         format: FORMAT.to_string(),
         step: losses.len(),
         seed: config.seed,
         classes,
+        images: names,
         regularizers: Vec::new(),
         config: config.to_toml()?,
     };
-    checkpoint::write(out, tensors.into_iter().collect(), &info)?;
+    checkpoint::write(out, tensors, &info)?;
     let bytes = std::fs::metadata(out).map_err(Error::io(out))?.len();
     let tenth = (losses.len() / 10).max(1);
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len().max(1) as f64;
@@ -97,4 +100,18 @@ pub fn pretrain(
         last_loss: mean(&losses[losses.len().saturating_sub(tenth)..]),
         bytes,
     })
+}
+
+/// Fails unless `out` can become a new file; makes the folder it goes into. To be asked before hours of work.
+///
+/// # Errors
+/// [`Error::OutputExists`], or when the folder cannot be made.
+pub fn expect_writable(out: &Path) -> Result<()> {
+    if out.exists() {
+        return Err(Error::OutputExists(out.to_path_buf()));
+    }
+    match out.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => std::fs::create_dir_all(folder).map_err(Error::io(folder)),
+        _ => Ok(()),
+    }
 }

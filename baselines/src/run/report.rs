@@ -33,7 +33,6 @@ pub(crate) struct Unit {
     pub(crate) repeat: usize,
     pub(crate) seed: u64,
     pub(crate) seeds: PathBuf,
-    pub(crate) weights: BTreeMap<String, f64>,
     pub(crate) history: Vec<StepRecord>,
     pub(crate) scores: SeedScores,
     pub(crate) unreached: Vec<String>,
@@ -79,7 +78,8 @@ pub(crate) fn build_report(options: &CompareOptions<'_>, comparison: &Comparison
         galleries: galleries(options, comparison)?,
         config: config.to_toml()?,
         environment: environment(),
-        reproduce: vec![options.command.clone()],
+        // With the place it was written to it would make equal results differ; the page has it.
+        reproduce: Vec::new(),
     };
     let reference = at_best(&comparison.of_method(&options.methods[0]), config.eval.absent_class);
     for (index, method) in options.methods.iter().enumerate() {
@@ -198,7 +198,7 @@ fn losses(unit: &Unit) -> Vec<LossCurve> {
         .into_iter()
         .map(|name| {
             let points = binned(&unit.history, part, |record| record.terms.get(name).copied());
-            let weight = unit.weights.get(name).copied().unwrap_or(1.0);
+            let weight = unit.history.iter().rev().find_map(|record| record.weights.get(name)).copied().unwrap_or(1.0);
             LossCurve { term: name.clone(), weight, points }
         })
         .collect();

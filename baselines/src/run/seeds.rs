@@ -13,9 +13,12 @@ use crate::eval::{Curve, ImageHistogram, Sweep};
 use crate::infer::{self, Precision, SeedMaps};
 use crate::run::{Interrupt, Progress};
 
+/// Name of the folder of compact arrays inside a folder of seeds.
+pub const SEED_ARRAYS: &str = "arrays";
+
 /// Compact arrays of a seed folder.
 pub fn array_path(folder: &Path, name: &str) -> PathBuf {
-    folder.join("arrays").join(format!("{name}.safetensors"))
+    folder.join(SEED_ARRAYS).join(format!("{name}.safetensors"))
 }
 
 /// Palette PNG of a seed folder.
@@ -39,12 +42,12 @@ pub fn infer_seeds(
     progress: &Progress,
     interrupt: &Interrupt,
 ) -> Result<()> {
-    for part in ["arrays", "png"] {
+    for part in [SEED_ARRAYS, "png"] {
         let path = folder.join(part);
         std::fs::create_dir_all(&path).map_err(Error::io(&path))?;
     }
     let bar = progress.bar("seeds", images.len());
-    (0..images.len()).into_par_iter().try_for_each(|index| {
+    let inferred = (0..images.len()).into_par_iter().try_for_each(|index| {
         if interrupt.asked() {
             return Err(Error::Interrupted(format!("; seeds finished by then are in {}", folder.display())));
         }
@@ -61,9 +64,15 @@ pub fn infer_seeds(
         }
         bar.inc(1);
         Ok(())
-    })?;
+    });
     bar.finish_and_clear();
-    Ok(())
+    if inferred.is_err() {
+        // Each goes only if it is empty: nothing was inferred then.
+        for path in [folder.join(SEED_ARRAYS), folder.join("png"), folder.to_path_buf()] {
+            drop(std::fs::remove_dir(path));
+        }
+    }
+    inferred
 }
 
 fn infer_one(
@@ -78,7 +87,7 @@ fn infer_one(
 
 fn named(name: &str, err: Error) -> Error {
     match err {
-        Error::Core(err) => Error::data(name, err.to_string()),
+        err @ Error::Core(_) => Error::data(name, err.to_string()),
         err => err,
     }
 }
@@ -86,6 +95,13 @@ fn named(name: &str, err: Error) -> Error {
 fn write_labels(path: &Path, maps: &SeedMaps, background_score: f64) -> Result<()> {
     let mask = Mask { width: maps.width(), height: maps.height(), data: maps.labels(background_score as f32) };
     write_mask(path, &mask)
+}
+
+fn missing(path: &Path, name: &str, err: Error) -> Error {
+    match err {
+        Error::Io { source, .. } => Error::input(path, &format!("the seeds of image {name}"))(source),
+        err => err,
+    }
 }
 
 /// Seeds of a data set against its ground truth.
@@ -115,7 +131,7 @@ pub fn score_seeds(folder: &Path, dataset: &Dataset, config: &EvalConfig) -> Res
         .into_par_iter()
         .map(|index| {
             let path = array_path(folder, dataset.name(index));
-            let maps = infer::read_seeds(&path)?;
+            let maps = infer::read_seeds(&path).map_err(|err| missing(&path, dataset.name(index), err))?;
             let mask = dataset.mask(index)?;
             let size = (mask.height, mask.width);
             if size != (maps.height(), maps.width()) {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use candle_wsss::{Baseline, MemoryState, ParameterStore};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
@@ -33,13 +33,22 @@ pub struct CheckpointInfo {
     pub seed: u64,
     /// Class names, in the order of the channels; background, last, is not named.
     pub classes: Vec<String>,
+    /// Which images it was trained on: their number, the first and the last.
+    #[serde(default)]
+    pub images: String,
     /// Names of the regularizers on the baseline.
     pub regularizers: Vec<String>,
     /// The run's configuration, TOML.
     pub config: String,
 }
 
+#[derive(Deserialize)]
+struct Format {
+    format: String,
+}
+
 /// A checkpoint as read.
+#[derive(Clone, Debug)]
 pub struct Checkpoint {
     /// The run it belongs to.
     pub info: CheckpointInfo,
@@ -54,7 +63,7 @@ pub struct Checkpoint {
 /// Writes everything a resumed run needs, whole or not at all.
 ///
 /// # Errors
-/// When a value is not finite or the file cannot be written.
+/// [`Error::Diverged`] naming the first tensor that is not finite, or when the file cannot be written.
 pub fn save(
     path: &Path,
     info: &CheckpointInfo,
@@ -70,6 +79,7 @@ pub fn save(
     for (name, value) in optimizer.velocity() {
         tensors.push((format!("{OPTIM}{name}"), value.clone()));
     }
+    expect_finite(info.step, &tensors)?;
     write(path, tensors, info)
 }
 
@@ -84,13 +94,28 @@ pub fn write(path: &Path, tensors: Vec<(String, Tensor)>, info: &CheckpointInfo)
     write_atomic(path, |out| out.write_all(&bytes))
 }
 
+/// Fails unless every value is a number: nobody could go on from anything else.
+///
+/// # Errors
+/// [`Error::Diverged`], naming the first tensor.
+pub fn expect_finite(step: usize, tensors: &[(String, Tensor)]) -> Result<()> {
+    for (name, tensor) in tensors {
+        // Value by value, not their sum: large numbers may sum to infinity.
+        let values = tensor.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+        if let Some(value) = values.into_iter().find(|value| !value.is_finite()) {
+            return Err(Error::Diverged { step, what: format!("a value of `{name}`"), value });
+        }
+    }
+    Ok(())
+}
+
 impl Checkpoint {
     /// Reads a checkpoint.
     ///
     /// # Errors
     /// When the file is missing, truncated, or no checkpoint of this format.
     pub fn read(path: &Path, device: &Device) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(Error::io(path))?;
+        let bytes = std::fs::read(path).map_err(Error::input(path, "a checkpoint"))?;
         Self::from_bytes(&bytes, path, device)
     }
 
@@ -108,12 +133,15 @@ impl Checkpoint {
                 format!("no checkpoint of this program: no `{METADATA_KEY}` in its metadata"),
             ));
         };
-        let info: CheckpointInfo =
-            serde_json::from_str(json).map_err(|err| Error::data(path, format!("metadata `{METADATA_KEY}`: {err}")))?;
-        if info.format != FORMAT {
-            return Err(Error::data(path, format!("expected format {FORMAT}, got {}", info.format)));
+        let metadata = |err: serde_json::Error| Error::data(path, format!("metadata `{METADATA_KEY}`: {err}"));
+        // Before the rest, which another format may not have.
+        let Format { format } = serde_json::from_str(json).map_err(metadata)?;
+        if format != FORMAT {
+            return Err(Error::data(path, format!("expected format {FORMAT}, got {format}")));
         }
-        let tensors = candle_core::safetensors::load_buffer(bytes, device).map_err(|err| broken(err.to_string()))?;
+        let info: CheckpointInfo = serde_json::from_str(json).map_err(metadata)?;
+        let tensors =
+            candle_core::safetensors::load_buffer(bytes, device).map_err(|err| broken(Error::from(err).to_string()))?;
         let mut checkpoint =
             Self { info, parameters: BTreeMap::new(), memory: BTreeMap::new(), velocity: BTreeMap::new() };
         // Order does not matter: everything goes into sorted maps.

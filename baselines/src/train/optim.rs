@@ -124,7 +124,13 @@ impl PolySgd {
             return Err(Error::Config("nothing to train: every parameter is frozen".to_string()));
         }
         let max_step = config.max_step.unwrap_or(run_steps).max(1);
-        Ok(Self { config, max_step, step: 0, slots, velocity: BTreeMap::new() })
+        let mut velocity = BTreeMap::new();
+        if config.momentum > 0.0 {
+            for slot in &slots {
+                velocity.insert(slot.name.clone(), slot.var.as_tensor().zeros_like()?);
+            }
+        }
+        Ok(Self { config, max_step, step: 0, slots, velocity })
     }
 
     /// Names of the parameters this moves, sorted.
@@ -153,11 +159,9 @@ impl PolySgd {
             if slot.weight_decay > 0.0 {
                 direction = (direction + (&weight * slot.weight_decay)?)?;
             }
-            if self.config.momentum > 0.0 {
-                if let Some(velocity) = self.velocity.get(&slot.name) {
-                    direction = (direction + (velocity * self.config.momentum)?)?;
-                }
-                self.velocity.insert(slot.name.clone(), direction.detach());
+            if let Some(velocity) = self.velocity.get_mut(&slot.name) {
+                direction = (direction + (&*velocity * self.config.momentum)?)?;
+                *velocity = direction.detach();
             }
             slot.var.set(&(weight - (direction * (rate * slot.rate_factor))?)?)?;
         }
@@ -185,7 +189,7 @@ impl PolySgd {
         Ok((limit / sum.sqrt().max(f64::MIN_POSITIVE)).min(1.0))
     }
 
-    /// Momentum by parameter name, for a checkpoint.
+    /// Momentum by parameter name, for a checkpoint: of every trainable parameter, or of none without momentum.
     pub fn velocity(&self) -> &BTreeMap<String, Tensor> {
         &self.velocity
     }
@@ -193,18 +197,22 @@ impl PolySgd {
     /// Takes up a saved state.
     ///
     /// # Errors
-    /// Naming the first tensor that belongs to no trainable parameter or has another shape; nothing is changed then.
-    pub fn restore(&mut self, step: usize, velocity: BTreeMap<String, Tensor>) -> Result<()> {
-        for (name, tensor) in &velocity {
-            let Some(slot) = self.slots.iter().find(|slot| &slot.name == name) else {
-                return Err(candle_wsss::Error::state(format!("optim.{name}"), "not a trainable parameter").into());
-            };
-            if slot.var.dims() != tensor.dims() {
-                let reason = format!("expected shape {:?}, got {:?}", slot.var.dims(), tensor.dims());
-                return Err(candle_wsss::Error::state(format!("optim.{name}"), reason).into());
+    /// Naming the first tensor that is missing, has another shape, or belongs to no trainable parameter; nothing is
+    /// changed then.
+    pub fn restore(&mut self, step: usize, mut velocity: BTreeMap<String, Tensor>) -> Result<()> {
+        let misfit = |name: &str, reason: String| candle_wsss::Error::state(format!("optim.{name}"), reason);
+        let mut restored = BTreeMap::new();
+        for (name, own) in &self.velocity {
+            let saved = velocity.remove(name).ok_or_else(|| misfit(name, "missing".to_string()))?;
+            if saved.dims() != own.dims() {
+                return Err(misfit(name, format!("expected shape {:?}, got {:?}", own.dims(), saved.dims())).into());
             }
+            restored.insert(name.clone(), saved.to_dtype(own.dtype())?.to_device(own.device())?);
         }
-        self.velocity = velocity;
+        if let Some(name) = velocity.keys().next() {
+            return Err(misfit(name, "belongs to no parameter that is trained with momentum".to_string()).into());
+        }
+        self.velocity = restored;
         self.step = step;
         Ok(())
     }

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use candle_wsss::{Baseline, Mode, OmittedTerm, Pair, Sampler, SeededSampler, Step, TermValue};
+use candle_core::DType;
+use candle_wsss::{Baseline, Mode, OmittedTerm, Pair, Sampler, SeededSampler, Step, TermValue, ViewOutput};
 
 use crate::data::Batch;
 use crate::error::{Error, Result};
@@ -56,7 +57,8 @@ impl Trainer {
     /// One step: forward, objective, backward, update, commit.
     ///
     /// # Errors
-    /// [`Error::Diverged`] when a term is not finite, before anything is changed.
+    /// [`Error::Diverged`] when a term, or an output of the network that a term stumbles over, is not finite; nothing is
+    /// changed then.
     pub fn step(&mut self, model: &mut dyn Baseline, optimizer: &mut PolySgd, batch: &Batch) -> Result<StepReport> {
         let step = batch.progress.step;
         let draws = self.seeds.child(&format!("step/{step}"));
@@ -79,7 +81,13 @@ impl Trainer {
                 labels: &batch.labels,
                 progress: batch.progress,
             };
-            model.objective(&seen, draws.fork("objective").as_ref())?
+            // Maps that are no numbers can break a loss before it has a value: that is divergence as well.
+            model.objective(&seen, draws.fork("objective").as_ref()).map_err(|err| {
+                match not_finite(step, &outputs) {
+                    Ok(Some(diverged)) => diverged,
+                    _ => err.into(),
+                }
+            })?
         };
         let terms = objective.terms.scalars()?;
         check_finite(step, &terms)?;
@@ -112,6 +120,20 @@ impl Trainer {
             times,
         })
     }
+}
+
+fn not_finite(step: usize, outputs: &Pair<ViewOutput>) -> Result<Option<Error>> {
+    for (view, output) in [("source", &outputs.source), ("target", &outputs.target)] {
+        let refined = output.refined_cam.as_ref().map(|map| ("refined_cam", map));
+        for (name, map) in [("logits", &output.logits), ("cam", &output.cam)].into_iter().chain(refined) {
+            let values = map.detach().flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+            if let Some(value) = values.into_iter().find(|value| !value.is_finite()) {
+                let what = format!("the network's output `{name}` of the {view} view");
+                return Ok(Some(Error::Diverged { step, what, value }));
+            }
+        }
+    }
+    Ok(None)
 }
 
 fn check_finite(step: usize, terms: &[TermValue]) -> Result<()> {
