@@ -4,6 +4,7 @@
 
 mod commands;
 mod headers;
+mod knobs;
 mod layers;
 mod links;
 mod literals;
