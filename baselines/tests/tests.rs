@@ -4,9 +4,9 @@
 #[allow(dead_code, reason = "shared with the core crate's tests; each uses its part")]
 mod fixture;
 
-mod data;
 mod cli;
 mod config;
+mod data;
 mod eps;
 mod eval;
 mod hsc_step;
