@@ -6,3 +6,4 @@ mod crf;
 mod hsc;
 mod ops;
 mod seed;
+mod tidy;

@@ -1,4 +1,27 @@
-//! Baselines, data, training, inference and evaluation around [`candle_wsss`]. Modules stand in the order data flows.
+//! Baselines, data, training, inference and evaluation around [`candle_wsss`], and the program `wsss` made of them.
+//!
+//! Modules stand in the order data flows:
+//!
+//! * [`data`] reads PASCAL VOC layout: an [`ImageSet`](data::ImageSet) for training, which cannot reach a mask, and a
+//!   [`Dataset`](data::Dataset) with masks, for evaluation; [`synth`] makes a data set of that layout.
+//! * [`backbone`], [`seam`] and [`eps`] are networks and their losses.
+//! * [`train`] takes optimizer steps on any baseline, and writes checkpoints.
+//! * [`infer`] makes seeds of a trained network, [`eval`] scores them, [`report`] puts methods side by side.
+//! * [`config`] is a run as one TOML file, [`run`] puts it to work, [`cli`] is what can be typed.
+//!
+//! ```
+//! use candle_core::Device;
+//! use candle_wsss::{Baseline, ClassLayout};
+//! use candle_wsss_baselines::config::RunConfig;
+//! use candle_wsss_baselines::run::build;
+//!
+//! let mut config = RunConfig::builtin("embedded")?;
+//! config.weights = None;
+//! let model = build(&config, &config.method("hsc")?, ClassLayout::new(8)?, 1, &Device::Cpu)?;
+//! assert_eq!(model.baseline.spec().feature_dim, 4096 / 8);
+//! assert!(config.method("no-such").is_err());
+//! # Ok::<(), candle_wsss_baselines::Error>(())
+//! ```
 
 pub mod error;
 mod settings;

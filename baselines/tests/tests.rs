@@ -4,6 +4,7 @@
 #[allow(dead_code, reason = "shared with the core crate's tests; each uses its part")]
 mod fixture;
 
+mod data;
 mod cli;
 mod config;
 mod eps;
@@ -15,4 +16,5 @@ mod report;
 mod run;
 mod seam;
 mod support;
+mod synth;
 mod train;

@@ -215,5 +215,5 @@ fn run_config(args: &ConfigArgs) -> Result<()> {
 
 // Other classes, another seed: nothing of the data a start is later tried on.
 fn pretraining_data() -> SynthConfig {
-    SynthConfig { family: 1, seed: 1_000_001, classes: 24, train: 2400, val: 8, ..SynthConfig::default() }
+    SynthConfig { family: 1, seed: 1_000_001, classes: 12, train: 2400, val: 8, ..SynthConfig::default() }
 }

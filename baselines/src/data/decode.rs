@@ -26,8 +26,10 @@ pub fn read_gray_image(path: impl AsRef<Path>) -> Result<GrayImage> {
 /// Width and height of an image, from its header.
 pub(super) fn image_size(path: &Path) -> Result<(usize, usize)> {
     let bytes = read_file(path, "a JPEG or PNG image")?;
-    let (width, height) =
-        reader(path, &bytes)?.into_decoder().map_err(|err| Error::data(path, err.to_string()))?.dimensions();
+    let (width, height) = reader(path, &bytes)?
+        .into_decoder()
+        .map_err(|err| Error::data(path, format!("cannot be decoded: {err}")))?
+        .dimensions();
     Ok((width as usize, height as usize))
 }
 
@@ -49,7 +51,7 @@ fn decode(path: &Path) -> Result<DynamicImage> {
             format!("the JPEG is cut short: no end-of-image marker in its {} bytes", bytes.len()),
         ));
     }
-    reader.decode().map_err(|err| Error::data(path, err.to_string()))
+    reader.decode().map_err(|err| Error::data(path, format!("cannot be decoded: {err}")))
 }
 
 fn reader<'a>(path: &Path, bytes: &'a [u8]) -> Result<ImageReader<Cursor<&'a [u8]>>> {

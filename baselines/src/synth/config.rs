@@ -15,9 +15,9 @@ pub struct SynthConfig {
     pub family: u64,
     /// Foreground classes, 1 to 60.
     pub classes: usize,
-    /// Images of split `train`.
+    /// Images of split `train`, at least 1.
     pub train: usize,
-    /// Images of split `val`.
+    /// Images of split `val`; with 0 there is no such split.
     pub val: usize,
     /// Smallest and largest side, pixels; width and height are drawn separately.
     pub size: [usize; 2],
@@ -71,18 +71,18 @@ impl Default for SynthConfig {
             seed: 0,
             family: 0,
             classes: 8,
-            train: 400,
-            val: 100,
+            train: 240,
+            val: 60,
             size: [80, 112],
             max_objects: 3,
             second_class: 0.5,
-            object_scale: [0.3, 0.8],
+            object_scale: [0.45, 0.9],
             part_share: 0.13,
             part_contrast: 0.9,
             body_class_evidence: 0.5,
             texture_evidence: 0.5,
             texture_contrast: 0.3,
-            hue_noise: 0.03,
+            hue_noise: 0.04,
             brightness_noise: 0.1,
             shading: 0.4,
             context_cooccurrence: 0.7,
@@ -107,10 +107,8 @@ impl SynthConfig {
         if !(1..=MAX_CLASSES).contains(&self.classes) {
             return bad("classes", format!("must be 1 to {MAX_CLASSES}, is {}", self.classes));
         }
-        for (field, images) in [("train", self.train), ("val", self.val)] {
-            if images == 0 {
-                return bad(field, "must be at least 1, is 0".to_string());
-            }
+        if self.train == 0 {
+            return bad("train", "must be at least 1, is 0".to_string());
         }
         let [low, high] = self.size;
         if low < MIN_SIDE || low > high || high > MAX_SIDE {

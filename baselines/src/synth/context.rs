@@ -66,7 +66,7 @@ pub(super) fn scatter(canvas: &mut Canvas, config: &SynthConfig, world: &World, 
         let color = hsv(hue, draws.range(0.2, 0.6)?, draws.range(0.3, 0.75)?);
         let radius = side * draws.range(0.03, 0.1)?;
         let blob = Blob::draw(radius, draws.range(0.15, 0.5)?, draws.range(0.5, 0.95)?, draws)?;
-        let (x, y) = (draws.unit()? * canvas.width as f32, draws.range(0.1, 1.0)? * canvas.height as f32);
+        let (x, y) = (draws.unit()? * canvas.width as f32, draws.range(0.3, 1.0)? * canvas.height as f32);
         let layer = blob.paint(color);
         let offset = layer.offset(x, y);
         canvas.lay(&layer, offset);

@@ -52,14 +52,16 @@ struct Coat {
 
 /// Furthest point of any object from its centre, half body lengths.
 const REACH: f32 = 2.3;
+/// A radius no body exceeds, whatever its bumps.
+const BODY_REACH: f32 = 1.75;
 /// Length of a typical object, head and tail included, half body lengths.
-const LENGTH: f32 = 2.7;
+const LENGTH: f32 = 2.4;
 
 impl<'a> Creature<'a> {
     /// An object of so many pixels' length.
     pub(super) fn draw(config: &SynthConfig, class: &'a ClassLook, length: f32, draws: &mut Draws) -> Result<Self> {
         let angle = 0.3 * draws.normal()?.clamp(-1.5, 1.5);
-        let depth = draws.range(0.5, 0.75)?;
+        let depth = draws.range(0.55, 0.85)?;
         let power = draws.range(1.8, 3.2)?;
         let mut bumps = [[0.0; 2]; 3];
         for (k, bump) in bumps.iter_mut().enumerate() {
@@ -141,13 +143,18 @@ impl<'a> Creature<'a> {
 
     /// Distance from the body or the nearest limb, near enough to the true one to smooth the edge.
     fn body_distance(&self, x: f32, y: f32) -> f32 {
+        let limbs = self.limbs.iter().map(|limb| limb.distance(x, y)).fold(f32::INFINITY, f32::min);
+        let radius = x.hypot(y);
+        if radius > BODY_REACH {
+            return limbs.min(radius - BODY_REACH + 0.1);
+        }
         let power = |value: f32| value.abs().powf(self.power);
         let level = (power(x) + power(y / self.depth)).powf(1.0 / self.power);
         let angle = y.atan2(x);
         let bumps: f32 =
             (2u8..).zip(self.bumps).map(|(k, [height, phase])| height * (f32::from(k) * angle + phase).cos()).sum();
-        let body = (level / (1.0 + bumps) - 1.0) * x.hypot(y) / level.max(1e-6);
-        self.limbs.iter().map(|limb| limb.distance(x, y)).fold(body, f32::min)
+        let body = (level / (1.0 + bumps) - 1.0) * radius / level.max(1e-6);
+        limbs.min(body)
     }
 }
 
@@ -186,8 +193,8 @@ impl Coat {
     fn draw(config: &SynthConfig, class: &ClassLook, draws: &mut Draws) -> Result<Self> {
         let hue_shift = config.hue_noise as f32 * draws.normal()?;
         let spread = config.brightness_noise as f32;
-        let saturation = 0.7 + spread * draws.normal()?;
-        let value = 0.68 + spread * draws.normal()?;
+        let saturation = 0.6 + spread * draws.normal()?;
+        let value = 0.65 + spread * draws.normal()?;
         // Instances differ in their texture too, by less than the classes of a pair at full evidence.
         let frequency = class.stripe_frequency * (1.0 + 0.12 * draws.normal()?);
         let angle = class.stripe_angle + 0.15 * draws.normal()?;

@@ -66,7 +66,10 @@ pub(super) fn write_lists(root: &Path, config: &SynthConfig, summary: &Summary) 
     let (train, val) = (list("train", config.train), list("val", config.val));
     let lists = root.join("ImageSets").join("Segmentation");
     write_text(&lists.join("train.txt"), &train)?;
-    write_text(&lists.join("val.txt"), &val)?;
+    // An empty list is an error to whoever opens it.
+    if !val.is_empty() {
+        write_text(&lists.join("val.txt"), &val)?;
+    }
     write_text(&lists.join("trainval.txt"), &(train + &val))?;
     write_text(&root.join("classes.txt"), &(summary.class_names.join("\n") + "\n"))?;
     let settings =

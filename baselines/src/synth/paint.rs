@@ -45,10 +45,10 @@ impl ValueNoise {
     pub(super) fn at(&self, x: f32, y: f32) -> f32 {
         let (column, row) = (x.floor(), y.floor());
         let (right, down) = (smooth(x - column), smooth(y - row));
-        let cells = Self::CELLS as i64;
-        let cell = |dx: i64, dy: i64| {
-            let (x, y) = ((column as i64 + dx).rem_euclid(cells), (row as i64 + dy).rem_euclid(cells));
-            self.0[(y * cells + x) as usize]
+        let (column, row) = (column as i32, row as i32);
+        let cell = |dx: i32, dy: i32| {
+            let wrapped = |at: i32| at.rem_euclid(Self::CELLS as i32) as usize;
+            self.0[wrapped(row + dy) * Self::CELLS + wrapped(column + dx)]
         };
         let top = cell(0, 0) + (cell(1, 0) - cell(0, 0)) * right;
         let bottom = cell(0, 1) + (cell(1, 1) - cell(0, 1)) * right;

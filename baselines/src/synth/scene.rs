@@ -75,7 +75,7 @@ impl Scene {
         }
         let [low, high] = config.object_scale.map(|scale| scale as f32);
         // More objects are smaller, or they would not fit.
-        let high = low + (high - low) / (count as f32).sqrt();
+        let high = low + (high - low) / (count as f32).powf(0.3);
         let side = self.canvas.width.min(self.canvas.height) as f32;
         let from = layout.range(-2.7, -0.45)?;
         let light = [from.cos(), from.sin()];

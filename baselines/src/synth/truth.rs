@@ -67,7 +67,7 @@ pub(super) fn saliency(scene: &Scene, config: &SynthConfig, draws: &Draws) -> Re
         levels.push(if thing.class.is_some() { 1.0 - wrong } else { wrong });
     }
     let mut map: Vec<f32> = scene.owners().map(|owner| levels[owner]).collect();
-    let radius = (width.min(height) / 50).max(1);
+    let radius = (width.min(height) / 40).max(1);
     for _ in 0..2 {
         map = blur_columns(&blur_rows(&map, width, radius), width, radius);
     }

@@ -1,0 +1,164 @@
+//! Commands in the documentation exist.
+
+use std::collections::BTreeMap;
+
+use super::source::{Source, block_end};
+use super::{expect_none, markdown_files, read, root};
+
+const ARGS: &str = "baselines/src/cli/args.rs";
+
+/// Flags of every verb, by verb; global ones under no name.
+struct Program {
+    flags: BTreeMap<String, Vec<String>>,
+}
+
+impl Program {
+    // Reads clap's declarations.
+    fn new(args: &str) -> Self {
+        let args = Source::new(ARGS, args).uncommented;
+        let own = |name: &str| flags_of(&struct_body(&args, name));
+        let body = args.split("pub enum Command").nth(1).unwrap_or_default();
+        let body = &body[..block_end(body, 0)];
+        let mut flags = BTreeMap::from([(String::new(), own("Cli"))]);
+        for variant in body.lines().filter_map(|line| line.trim().strip_suffix("),")) {
+            if let Some((verb, arguments)) = variant.split_once('(') {
+                let arguments = struct_body(&args, arguments);
+                let mut all = flags_of(&arguments);
+                for line in arguments.split("#[command(flatten)]").skip(1) {
+                    let kind = line.split(':').nth(1).and_then(|rest| rest.split(',').next()).unwrap_or_default();
+                    all.extend(own(kind.trim()));
+                }
+                flags.insert(verb.to_lowercase(), all);
+            }
+        }
+        Self { flags }
+    }
+
+    // What is wrong with the words after `wsss`.
+    fn unknown(&self, words: &[&str]) -> Vec<String> {
+        let verb = words.iter().find(|word| !word.starts_with('-'));
+        let Some(own) = verb.and_then(|verb| self.flags.get(*verb)) else {
+            // The program alone, for its help.
+            return verb.map(|verb| format!("no verb `{verb}`")).into_iter().collect();
+        };
+        let global = &self.flags[""];
+        let typed = words.iter().filter_map(|word| word.strip_prefix("--")).map(|w| w.split('=').next().unwrap_or(w));
+        let known = |flag: &str| own.iter().chain(global).any(|known| known == flag) || flag == "help";
+        typed.filter(|flag| !known(flag)).map(|flag| format!("`{}` has no --{flag}", verb.unwrap_or(&""))).collect()
+    }
+}
+
+fn struct_body(args: &str, name: &str) -> String {
+    let Some((_, rest)) = args.split_once(&format!("pub struct {name} ")) else { return String::new() };
+    rest[..block_end(rest, 0)].to_string()
+}
+
+// `long` takes the name of the field, `long = "name"` its own.
+fn flags_of(body: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for attribute in body.split("#[arg(").skip(1) {
+        let Some((options, rest)) = attribute.split_once(")]") else { continue };
+        let field = rest.split_once("pub ").and_then(|(_, rest)| rest.split(':').next()).unwrap_or_default();
+        for option in options.split(',').map(str::trim) {
+            if option == "long" {
+                found.push(field.replace('_', "-"));
+            } else if let Some(name) = option.strip_prefix("long = ") {
+                found.push(name.trim_matches('"').to_string());
+            }
+        }
+    }
+    found
+}
+
+// Lines of fenced blocks, joined where they end in a backslash, and commands in backticks.
+fn commands(text: &str) -> Vec<String> {
+    let joined = text.replace("\\\n", " ");
+    let mut found = Vec::new();
+    let mut fenced = false;
+    for line in joined.lines() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        } else if fenced {
+            found.push(line.trim().to_string());
+        } else {
+            found.extend(line.split('`').skip(1).step_by(2).map(str::to_string));
+        }
+    }
+    found
+}
+
+fn complaints(path: &str, text: &str, program: &Program) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for command in commands(text) {
+        // What follows a hash or a pipe is not the command's.
+        let own = command.split(['#', '|', '>', ';']).next().unwrap_or_default();
+        let words: Vec<&str> = own.split_whitespace().collect();
+        let after = |word: &str| words.iter().position(|w| *w == word).map(|at| &words[at + 1..]);
+        let wrong = match words.as_slice() {
+            ["wsss", rest @ ..] => program.unknown(rest),
+            ["cargo", "run", ..] if words.contains(&"wsss") => program.unknown(after("--").unwrap_or_default()),
+            ["cargo", ..] => missing_target(after("--example"), &["examples"])
+                .or_else(|| missing_target(after("--bench"), &["benches", "baselines/benches"]))
+                .into_iter()
+                .collect(),
+            _ => Vec::new(),
+        };
+        complaints.extend(wrong.into_iter().map(|wrong| format!("{path}: `{command}`: {wrong}")));
+    }
+    complaints
+}
+
+fn missing_target(rest: Option<&[&str]>, folders: &[&str]) -> Option<String> {
+    let name = rest?.first()?;
+    let exists = folders.iter().any(|folder| root().join(folder).join(format!("{name}.rs")).is_file());
+    (!exists).then(|| format!("no `{name}` in {}", folders.join(" or ")))
+}
+
+#[test]
+fn commands_in_the_documentation_exist() {
+    let program = Program::new(&read(ARGS));
+    let all = markdown_files().into_iter().flat_map(|path| complaints(&path, &read(&path), &program));
+    expect_none(&all.collect::<Vec<_>>());
+}
+
+#[test]
+fn the_readme_shows_every_verb() {
+    let program = Program::new(&read(ARGS));
+    let shown: Vec<String> = commands(&read("README.md"));
+    for verb in program.flags.keys().filter(|verb| !verb.is_empty()) {
+        let is_shown =
+            |command: &String| command.split_whitespace().any(|word| word == verb) && command.contains("wsss");
+        assert!(shown.iter().any(is_shown), "README.md shows no `wsss {verb}`");
+    }
+}
+
+#[test]
+fn commands_that_do_not_exist_are_found() {
+    let args = "pub struct Cli {\n    #[arg(long, short, global = true)]\n    pub quiet: bool,\n}\n\
+                pub enum Command {\n    /// Trains\n    Train(TrainArgs),\n    Config(ConfigArgs),\n}\n\
+                pub struct Source {\n    #[arg(long = \"set\", value_name = \"KEY\")]\n    pub settings: String,\n}\n\
+                pub struct TrainArgs {\n    pub out: PathBuf,\n    #[arg(long, default_value = \"a, b\")]\n    pub batch_size: usize,\n    \
+                #[command(flatten)]\n    pub source: Source,\n}\npub struct ConfigArgs {\n}\n";
+    let program = Program::new(args);
+    assert_eq!(program.flags["train"], ["batch-size", "set"]);
+    assert_eq!(program.flags[""], ["quiet"]);
+    let wrong = |text: &str| complaints("a.md", text, &program).len();
+    for text in [
+        "`wsss train out --batch-size 4 --set a=b --quiet`",
+        "```sh\ncargo run --bin wsss -- --quiet train out \\\n  --set=a=b | head --lines 3\n```",
+        "`wsss config --help` `wsss --help` `cargo run --example quickstart` `cargo test --workspace`",
+    ] {
+        assert_eq!(wrong(text), 0, "{text}");
+    }
+    for text in [
+        "`wsss fly`",
+        "`wsss train --steps 3`",
+        "```\nwsss config --batch-size 3\n```",
+        "```\nwsss train \\\n  --steps 3\n```",
+        "`cargo run --release --bin wsss -- fly`",
+        "`cargo run --example no_such`",
+        "`cargo bench --bench no_such`",
+    ] {
+        assert_eq!(wrong(text), 1, "{text}");
+    }
+}
