@@ -60,6 +60,33 @@ fn values(tensor: &candle_core::Tensor) -> Vec<f32> {
 }
 
 #[test]
+fn interrupted_writes_nothing() {
+    let place = folder();
+    let out = place.path().join("start.safetensors");
+    for wait in [200, 400, 800, 1600, 3200] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wsss"));
+        command.args(["pretrain", "--data", text(data()), "--out", text(&out)]).stderr(std::process::Stdio::piped());
+        for setting in TINY.iter().chain(&["train.steps=100000"]) {
+            command.args(["--set", setting]);
+        }
+        let child = command.spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(wait));
+        let id = child.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-INT", &id]).status().is_ok());
+        let output = child.wait_with_output().unwrap();
+        assert!(!out.exists());
+        // Without a code: the signal came before the program was ready for it.
+        if let Some(code) = output.status.code() {
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(code, 130, "{said}");
+            assert!(said.contains("of 100000 steps; nothing was written"), "{said}");
+            return;
+        }
+    }
+    panic!("never ready for a signal");
+}
+
+#[test]
 fn same_seed_same_bytes() {
     let place = folder();
     let write = |name: &str, seed: &str, threads: &str| {
