@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use candle_wsss::regularizer::RegularizerConfig;
+use candle_wsss_baselines::config::RunConfig;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -137,10 +139,14 @@ fn another_configuration_is_not_resumed() {
     compare(&out, &["--repeats", "1", "--regularizers", "none"], &[]);
     let before = files(&out);
     let args = ["compare", "--data", text(data()), "--out", text(&out), "--resume", "--repeats", "1"];
+    let config = RunConfig::builtin("embedded").unwrap();
+    let rate = format!("is {}", config.optimizer.learning_rate);
+    let RegularizerConfig::Hsc(hsc) = &config.regularizers["hsc"];
+    let pixels = format!("is {}", hsc.class.top_k);
     for (setting, parts) in [
         ("seed=2", ["config field `seed`", "is 1", "now it is 2"]),
-        ("optimizer.learning_rate=0.5", ["config field `optimizer.learning_rate`", "is 0.003", "now it is 0.5"]),
-        ("regularizers.hsc.class.top_k=9", ["config field `regularizers.hsc.class.top_k`", "is 128", "now it is 9"]),
+        ("optimizer.learning_rate=0.5", ["config field `optimizer.learning_rate`", &rate, "now it is 0.5"]),
+        ("regularizers.hsc.class.top_k=9", ["config field `regularizers.hsc.class.top_k`", &pixels, "now it is 9"]),
     ] {
         fails(&mut tiny(&args, &[setting]), 2, &parts);
     }

@@ -60,9 +60,10 @@ fn history_says_what_was_minimised() {
     let outcome = train(place.path(), "hsc", false, false).unwrap();
     assert_eq!(outcome.unreached, Vec::<String>::new());
     let rates: Vec<f64> = outcome.history.iter().map(|record| record.learning_rate).collect();
+    let base = config().optimizer.learning_rate;
     for (step, record) in outcome.history.iter().enumerate() {
         assert_eq!(record.step, step);
-        assert_eq!(rates[step], 0.003 * (1.0 - step as f64 / 6.0).powf(0.9));
+        assert_eq!(rates[step], base * (1.0 - step as f64 / 6.0).powf(0.9));
         assert_eq!(record.terms.len(), 14);
         let weighted: f64 = record.terms.iter().map(|(term, value)| record.weights[term] * value).sum();
         assert!((record.total.unwrap() - weighted).abs() < 1e-9 * weighted.abs());
