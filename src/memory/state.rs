@@ -81,7 +81,8 @@ impl MemoryState {
         self.tensors.iter().map(|(key, value)| (key.as_str(), value))
     }
 
-    /// The bytes of a safetensors file.
+    /// The bytes of a safetensors file. Same state, same bytes, as long as the metadata has at most one entry: the
+    /// format writes several in the order of a hash map.
     ///
     /// # Errors
     /// Those of the format.
