@@ -5,14 +5,18 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use candle_nn::VarBuilder;
 use candle_wsss::regularizer::RegularizerConfig;
+use candle_wsss::{Baseline, ClassLayout};
 use serde::{Deserialize, Serialize};
 
 use crate::data::LoaderConfig;
+use crate::eps::{Eps, EpsConfig};
 use crate::error::{Error, Result};
 use crate::eval::{AbsentClass, BootstrapConfig, ThresholdGrid};
 use crate::infer::InferConfig;
-use crate::seam::SeamConfig;
+use crate::oaa::{Oaa, OaaConfig};
+use crate::seam::{Seam, SeamConfig};
 use crate::settings;
 use crate::train::PolySgdConfig;
 
@@ -67,8 +71,13 @@ impl Default for RunConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum BaselineConfig {
-    /// SEAM on ResNet38d.
+    /// SEAM.
     Seam(SeamConfig),
+    /// EPS, with or without SEAM's pixel correlation module.
+    Eps(EpsConfig),
+    /// The network of OAA and RCA.
+    #[serde(rename = "vgg16-oaa")]
+    Oaa(OaaConfig),
 }
 
 impl BaselineConfig {
@@ -76,7 +85,33 @@ impl BaselineConfig {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Seam(_) => "seam",
+            Self::Eps(_) => "eps",
+            Self::Oaa(_) => "vgg16-oaa",
         }
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// Naming the field, its range and its value.
+    pub fn validate(&self) -> candle_wsss::Result<()> {
+        match self {
+            Self::Seam(config) => config.validate(),
+            Self::Eps(config) => config.validate(),
+            Self::Oaa(config) => config.validate(),
+        }
+    }
+
+    /// The network, its parameters from `vb`.
+    ///
+    /// # Errors
+    /// When a field is out of range, or a parameter has another shape.
+    pub fn build(&self, layout: ClassLayout, vb: VarBuilder<'_>) -> candle_wsss::Result<Box<dyn Baseline>> {
+        Ok(match self {
+            Self::Seam(config) => Box::new(Seam::new(config.clone(), layout, vb)?),
+            Self::Eps(config) => Box::new(Eps::new(config.clone(), layout, vb)?),
+            Self::Oaa(config) => Box::new(Oaa::new(config.clone(), layout, vb)?),
+        })
     }
 }
 
@@ -228,11 +263,9 @@ impl RunConfig {
     /// # Errors
     /// Naming the field, its range and its value.
     pub fn validate(&self) -> Result<()> {
-        let BaselineConfig::Seam(seam) = &self.baseline;
-        seam.validate().map_err(|err| Error::from(err).within("baseline"))?;
+        self.baseline.validate().map_err(|err| Error::from(err).within("baseline"))?;
         for (name, config) in &self.regularizers {
-            let RegularizerConfig::Hsc(hsc) = config;
-            hsc.validate().map_err(|err| Error::from(err).within(&format!("regularizers.{name}")))?;
+            config.validate().map_err(|err| Error::from(err).within(&format!("regularizers.{name}")))?;
         }
         self.loader.validate().map_err(|err| err.within("loader"))?;
         self.train.validate().map_err(|err| err.within("train"))?;

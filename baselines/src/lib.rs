@@ -30,8 +30,10 @@ pub mod data;
 pub mod synth;
 
 pub mod backbone;
-pub mod eps;
 pub mod seam;
+
+pub mod eps;
+pub mod oaa;
 
 pub mod train;
 

@@ -3,10 +3,12 @@
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
-use crate::baseline::BaselineSpec;
 use crate::error::Result;
-use crate::regularizer::Regularizer;
 use crate::regularizer::hsc::{HscConfig, HscRegularizer};
+use crate::regularizer::ppc::{PpcConfig, PpcRegularizer};
+use crate::regularizer::pss::{PssConfig, PssRegularizer};
+use crate::regularizer::rca::{RcaConfig, RcaRegularizer};
+use crate::regularizer::{Regularizer, Site};
 use crate::sampler::Sampler;
 
 /// The configuration of one regularizer, its kind in the field `type`.
@@ -15,6 +17,12 @@ use crate::sampler::Sampler;
 pub enum RegularizerConfig {
     /// Hierarchical semantic contrast.
     Hsc(HscConfig),
+    /// Pixel-to-prototype contrast.
+    Ppc(PpcConfig),
+    /// Regional semantic contrast and aggregation.
+    Rca(RcaConfig),
+    /// Pixel-level self-supervision.
+    Pss(PssConfig),
 }
 
 impl RegularizerConfig {
@@ -22,14 +30,43 @@ impl RegularizerConfig {
     pub fn name(&self) -> &str {
         match self {
             Self::Hsc(config) => &config.name,
+            Self::Ppc(config) => &config.name,
+            Self::Rca(config) => &config.name,
+            Self::Pss(config) => &config.name,
         }
     }
 
     /// The same under another name.
     #[must_use]
     pub fn named(self, name: &str) -> Self {
+        let name = name.to_string();
         match self {
-            Self::Hsc(config) => Self::Hsc(HscConfig { name: name.to_string(), ..config }),
+            Self::Hsc(config) => Self::Hsc(HscConfig { name, ..config }),
+            Self::Ppc(config) => Self::Ppc(PpcConfig { name, ..config }),
+            Self::Rca(config) => Self::Rca(RcaConfig { name, ..config }),
+            Self::Pss(config) => Self::Pss(PssConfig { name, ..config }),
+        }
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// Naming the field, its range and its value.
+    pub fn validate(&self) -> Result<()> {
+        match self {
+            Self::Hsc(config) => config.validate(),
+            Self::Ppc(config) => config.validate(),
+            Self::Rca(config) => config.validate(),
+            Self::Pss(config) => config.validate(),
+        }
+    }
+
+    /// Whether evaluation goes through layers of the regularizer ([`Regularizer::infer`]), so that it has to stay on
+    /// the network when training is over.
+    pub fn alters_inference(&self) -> bool {
+        match self {
+            Self::Hsc(_) | Self::Ppc(_) | Self::Pss(_) => false,
+            Self::Rca(config) => config.alters_inference(),
         }
     }
 
@@ -37,18 +74,14 @@ impl RegularizerConfig {
     ///
     /// # Errors
     /// When a field is out of range or does not fit the baseline.
-    pub fn build(
-        &self,
-        spec: &BaselineSpec,
-        vb: VarBuilder<'_>,
-        sampler: &dyn Sampler,
-    ) -> Result<Box<dyn Regularizer>> {
+    pub fn build(&self, site: &Site<'_>, vb: VarBuilder<'_>, sampler: &dyn Sampler) -> Result<Box<dyn Regularizer>> {
         let mut own = sampler.fork(self.name());
-        match self {
-            Self::Hsc(config) => {
-                let hsc = HscRegularizer::new(config.clone(), spec, vb.pp(&config.name), own.as_mut())?;
-                Ok(Box::new(hsc))
-            }
-        }
+        let (own, vb) = (own.as_mut(), vb.pp(self.name()));
+        Ok(match self {
+            Self::Hsc(config) => Box::new(HscRegularizer::new(config.clone(), site.spec, vb, own)?),
+            Self::Ppc(config) => Box::new(PpcRegularizer::new(config.clone(), site.spec, vb)?),
+            Self::Rca(config) => Box::new(RcaRegularizer::new(config.clone(), site.spec, vb, own)?),
+            Self::Pss(config) => Box::new(PssRegularizer::new(config.clone(), site)?),
+        })
     }
 }

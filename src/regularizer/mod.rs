@@ -2,17 +2,23 @@
 
 mod config;
 mod regularized;
+mod site;
 
 pub mod hsc;
+pub mod ppc;
+pub mod pss;
+pub mod rca;
 
 pub use config::RegularizerConfig;
 pub use regularized::Regularized;
+pub use site::{Site, Twin};
 
-use crate::baseline::{Baseline, ParameterGroup, Step};
+use crate::baseline::{Baseline, ParameterGroup, Step, ViewOutput};
 use crate::error::Result;
 use crate::memory::MemoryState;
 use crate::objective::Objective;
 use crate::sampler::Sampler;
+use crate::view::View;
 
 /// A plug-in loss: reads a step, asks for loss terms, and remembers what it needs to.
 pub trait Regularizer: Send + Sync {
@@ -24,6 +30,16 @@ pub trait Regularizer: Send + Sync {
     /// # Errors
     /// When the step does not fit the baseline this was built for.
     fn objective(&self, step: &Step<'_>, sampler: &dyn Sampler) -> Result<Objective>;
+
+    /// What the network's output becomes when the wrapped network is run for evaluation: by default it stays as it is.
+    ///
+    /// For methods whose seeds come out of layers of their own. Training never sees this.
+    ///
+    /// # Errors
+    /// When the output does not fit the baseline this was built for.
+    fn infer(&self, _view: &View, output: ViewOutput) -> Result<ViewOutput> {
+        Ok(output)
+    }
 
     /// The group of one of its own parameters, by the name below its scope.
     fn parameter_group(&self, _name: &str) -> ParameterGroup {

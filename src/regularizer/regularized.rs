@@ -13,7 +13,7 @@ use crate::view::View;
 /// # Order
 /// Terms come in the order of stacking, the baseline's first. Nothing else depends on the order: each regularizer draws
 /// from a stream of its own name, reads the same step, and has memory of its own, so adding one never changes another's
-/// numbers.
+/// numbers. Evaluation alone hands the output through [`Regularizer::infer`] of each in turn.
 pub struct Regularized<B> {
     baseline: B,
     regularizers: Vec<Box<dyn Regularizer>>,
@@ -116,7 +116,13 @@ impl<B: Baseline> Baseline for Regularized<B> {
     }
 
     fn forward(&self, view: &View, mode: Mode<'_>) -> Result<ViewOutput> {
-        self.baseline.forward(view, mode)
+        match mode {
+            Mode::Eval => {
+                let output = self.baseline.forward(view, Mode::Eval)?;
+                self.regularizers.iter().try_fold(output, |output, regularizer| regularizer.infer(view, output))
+            }
+            mode => self.baseline.forward(view, mode),
+        }
     }
 
     fn objective(&self, step: &Step<'_>, sampler: &dyn Sampler) -> Result<Objective> {

@@ -3,11 +3,12 @@
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use candle_wsss::error::expect_shape;
-use candle_wsss::{Error, Mode, ParameterGroup, Result, Sampler};
+use candle_wsss::{Error, ParameterGroup, Result, Sampler};
 use serde::{Deserialize, Serialize};
 
 use super::block::{BasicBlock, BasicShape, BottleneckBlock, BottleneckShape};
 use super::layers::{BatchNormRelu, Conv, ConvShape, check_dropout};
+use super::{Backbone, BackboneSpec, Taps};
 
 /// Where batch normalisation takes its statistics from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +79,11 @@ impl ResNet38dConfig {
         check_dropout(&field("dropout_b7"), self.dropout_b7)
     }
 
+    /// Stride and channels of the trunk.
+    pub fn spec(&self) -> BackboneSpec {
+        BackboneSpec { stride: STRIDE, channels: [CONV4, CONV5, CONV6].map(|channels| self.scaled(channels)) }
+    }
+
     /// So many channels of the paper's network at this width.
     pub fn scaled(&self, channels: usize) -> usize {
         (channels / self.width_divisor).max(1)
@@ -97,6 +103,8 @@ impl ResNet38dConfig {
         if frozen { ParameterGroup::Frozen } else { ParameterGroup::Pretrained }
     }
 }
+
+const STRIDE: usize = 8;
 
 /// Channels of the paper's network.
 const STEM: usize = 64;
@@ -126,18 +134,10 @@ const B5: Stage =
 
 const DEEP_DILATION: usize = 4;
 
-/// Feature maps of a [`ResNet38d`], all at stride 8; channels at width 1.
-#[derive(Clone, Debug)]
-pub struct Taps {
-    /// `(N, 512, h, w)`: normalised, rectified input of `b5`.
-    pub conv4: Tensor,
-    /// `(N, 1024, h, w)`: normalised, rectified input of `b6`.
-    pub conv5: Tensor,
-    /// `(N, 4096, h, w)`: normalised, rectified output of the trunk.
-    pub conv6: Tensor,
-}
-
 /// The trunk. Parameter names and shapes are those of the released PyTorch networks.
+///
+/// The taps, all at stride 8: the normalised, rectified inputs of `b5` and `b6` (512 and 1024 channels at width 1) and
+/// the normalised, rectified output (4096), which the released code calls `conv4`, `conv5` and `conv6`.
 ///
 /// Three strides of 2, at `b2`, `b3` and `b4`; dilation 2 in `b5` and 4 in `b6` and `b7` in place of further strides.
 ///
@@ -150,6 +150,7 @@ pub struct Taps {
 /// code of SEAM.
 #[derive(Clone, Debug)]
 pub struct ResNet38d {
+    spec: BackboneSpec,
     conv1a: Conv,
     shallow: Vec<BasicBlock>,
     b5: Vec<BasicBlock>,
@@ -159,9 +160,6 @@ pub struct ResNet38d {
 }
 
 impl ResNet38d {
-    /// Pixels of the image per cell of the maps.
-    pub const STRIDE: usize = 8;
-
     /// A trunk whose parameters come from `vb`.
     ///
     /// # Errors
@@ -190,6 +188,7 @@ impl ResNet38d {
             dilation: DEEP_DILATION,
         };
         Ok(Self {
+            spec: config.spec(),
             conv1a: Conv::new(stem, &vb.pp("conv1a"))?.frozen(config.freeze_stem),
             shallow,
             b5: B5.build(input, false, config, &vb)?,
@@ -198,40 +197,30 @@ impl ResNet38d {
             bn7: BatchNormRelu::new(at(CONV6), config, &vb.pp("bn7"))?,
         })
     }
+}
 
-    /// Channels of the three taps at a width.
-    pub fn tap_channels(config: &ResNet38dConfig) -> [usize; 3] {
-        [CONV4, CONV5, CONV6].map(|channels| config.scaled(channels))
+impl Backbone for ResNet38d {
+    fn spec(&self) -> &BackboneSpec {
+        &self.spec
     }
 
-    /// Runs the trunk on `(N, 3, H, W)` images; every map is `(ceil(H / 8), ceil(W / 8))`.
-    ///
-    /// # Errors
-    /// When the shape is another, or a replayed sampler has no fitting draw.
-    pub fn forward(&self, image: &Tensor, mode: Mode<'_>) -> Result<Taps> {
-        match mode {
-            Mode::Eval => self.run(image, None),
-            Mode::Train(sampler) => self.run(image, Some(sampler)),
-        }
-    }
-
-    pub(crate) fn run(&self, image: &Tensor, sampler: Option<&dyn Sampler>) -> Result<Taps> {
+    fn forward(&self, image: &Tensor, sampler: Option<&dyn Sampler>) -> Result<Taps> {
         expect_shape("image", image, ["N".into(), 3.into(), "H".into(), "W".into()])?;
         let training = sampler.is_some();
         let mut x = self.conv1a.forward(image)?;
         for block in &self.shallow {
             x = block.forward(&x, training)?.sum;
         }
-        let mut conv4 = None;
+        let mut low = None;
         for block in &self.b5 {
             let output = block.forward(&x, training)?;
-            conv4.get_or_insert(output.activated);
+            low.get_or_insert(output.activated);
             x = output.sum;
         }
-        let conv4 = conv4.ok_or_else(|| Error::value("stage b5", "has no block"))?;
+        let low = low.ok_or_else(|| Error::value("stage b5", "has no block"))?;
         let b6 = self.b6.forward(&x, sampler)?;
         let b7 = self.b7.forward(&b6.sum, sampler)?;
-        Ok(Taps { conv4, conv5: b6.activated, conv6: self.bn7.forward(&b7.sum, training)? })
+        Ok(Taps { low, high: b6.activated, last: self.bn7.forward(&b7.sum, training)? })
     }
 }
 

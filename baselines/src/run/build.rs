@@ -5,12 +5,11 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use candle_wsss::regularizer::RegularizerConfig;
+use candle_wsss::regularizer::{RegularizerConfig, Site, Twin};
 use candle_wsss::{Baseline, ClassLayout, ParameterGroup, ParameterStore, Regularized, SeededSampler};
 
-use crate::config::{BaselineConfig, RunConfig};
+use crate::config::RunConfig;
 use crate::error::{Error, Result};
-use crate::seam::Seam;
 use crate::train::PolySgd;
 use crate::train::checkpoint::Checkpoint;
 
@@ -47,19 +46,31 @@ pub fn build(
 ) -> Result<Model> {
     let store = ParameterStore::new();
     let vb = store.var_builder(seed, DType::F32, device);
-    let BaselineConfig::Seam(seam) = &config.baseline;
-    let seam = Seam::new(seam.clone(), layout, vb.pp(MODEL_SCOPE))?;
-    let spec = seam.spec().clone();
+    let baseline = config.baseline.build(layout, vb.pp(MODEL_SCOPE))?;
+    let again = config.baseline.clone();
+    let twin = Twin::new(store.clone(), MODEL_SCOPE, move |vb| again.build(layout, vb));
     let draws = SeededSampler::new(seed).child("memory");
-    let mut stacked = Regularized::new(seam);
-    for regularizer in regularizers {
-        stacked = stacked.with_boxed(regularizer.build(&spec, vb.clone(), &draws)?)?;
-    }
-    let model = Model { baseline: Box::new(stacked), store };
+    let model = Model { baseline: stack(baseline, regularizers, Some(twin), &vb, &draws)?, store };
     if let Some(weights) = config.weights.as_ref().filter(|weights| *weights != NO_WEIGHTS) {
         load_start(&model, weights, device)?;
     }
     Ok(model)
+}
+
+fn stack(
+    baseline: Box<dyn Baseline>,
+    regularizers: &[RegularizerConfig],
+    twin: Option<Twin>,
+    vb: &VarBuilder<'_>,
+    draws: &SeededSampler,
+) -> Result<Box<dyn Baseline>> {
+    let spec = baseline.spec().clone();
+    let site = Site { spec: &spec, twin };
+    let mut stacked = Regularized::new(baseline);
+    for regularizer in regularizers {
+        stacked = stacked.with_boxed(regularizer.build(&site, vb.clone(), draws)?)?;
+    }
+    Ok(Box::new(stacked))
 }
 
 fn load_start(model: &Model, weights: &str, device: &Device) -> Result<()> {
@@ -94,24 +105,30 @@ fn load_start(model: &Model, weights: &str, device: &Device) -> Result<()> {
 }
 
 impl Model {
-    /// The baseline alone, on constant tensors, so that running it builds no graph.
+    /// The network on constant tensors, so that running it builds no graph: the baseline, and of its regularizers those
+    /// that take part in evaluation.
     ///
     /// # Errors
     /// When the parameters do not fit the configuration.
-    pub fn for_inference(&self, config: &RunConfig, layout: ClassLayout) -> Result<Box<dyn Baseline>> {
-        inference_network(config, layout, self.store.snapshot()?)
+    pub fn for_inference(
+        &self,
+        config: &RunConfig,
+        regularizers: &[RegularizerConfig],
+        layout: ClassLayout,
+    ) -> Result<Box<dyn Baseline>> {
+        let tensors: HashMap<String, Tensor> = self.store.snapshot()?.into_iter().collect();
+        let vb = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
+        let baseline = config.baseline.build(layout, vb.pp(MODEL_SCOPE))?;
+        let staying: Vec<RegularizerConfig> =
+            regularizers.iter().filter(|regularizer| regularizer.alters_inference()).cloned().collect();
+        let mut network = stack(baseline, &staying, None, &vb, &SeededSampler::new(0))?;
+        let mut memory = self.baseline.memory()?;
+        for leaving in regularizers.iter().filter(|regularizer| !regularizer.alters_inference()) {
+            drop(memory.split_off(leaving.name()));
+        }
+        network.restore(memory)?;
+        Ok(network)
     }
-}
-
-fn inference_network(
-    config: &RunConfig,
-    layout: ClassLayout,
-    parameters: BTreeMap<String, Tensor>,
-) -> Result<Box<dyn Baseline>> {
-    let tensors: HashMap<String, Tensor> = parameters.into_iter().collect();
-    let vb = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
-    let BaselineConfig::Seam(seam) = &config.baseline;
-    Ok(Box::new(Seam::new(seam.clone(), layout, vb.pp(MODEL_SCOPE))?))
 }
 
 /// A model for inference out of a checkpoint: the baseline alone. All of the checkpoint is checked all the same.
@@ -128,5 +145,5 @@ pub fn from_checkpoint(checkpoint: &Checkpoint, path: &Path) -> Result<(Box<dyn 
     let mut model = build(&config, &regularizers, layout, checkpoint.info.seed, &Device::Cpu).map_err(misfit)?;
     let mut optimizer = PolySgd::new(config.optimizer.clone(), model.baseline.as_ref(), &model.store, 1)?;
     checkpoint.clone().restore(&model.store, model.baseline.as_mut(), &mut optimizer).map_err(misfit)?;
-    Ok((model.for_inference(&config, layout)?, config))
+    Ok((model.for_inference(&config, &regularizers, layout)?, config))
 }

@@ -210,7 +210,7 @@ fn train_and_score(
     let outcome = job(options, planned).run(options.resume, progress, interrupt)?;
     let seeds = planned.folder.join("seeds");
     let score = options.config.eval.background_score;
-    let network = outcome.model.for_inference(options.config, options.dataset.layout())?;
+    let network = outcome.model.for_inference(options.config, &planned.regularizers, options.dataset.layout())?;
     let images = options.dataset.images();
     infer_seeds(network.as_ref(), images, options.config, score, &seeds, options.resume, progress, interrupt)?;
     let scores: SeedScores = score_seeds(&seeds, &options.dataset, &options.config.eval)?;

@@ -3,14 +3,14 @@
 use candle_wsss::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::backbone::{ResNet38dConfig, check_dropout};
+use crate::backbone::{BackboneConfig, check_dropout};
 
 /// Network and losses.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SeamConfig {
     /// The trunk.
-    pub backbone: ResNet38dConfig,
+    pub backbone: BackboneConfig,
     /// Channel dropout before the classifier, in `[0, 1)`.
     pub dropout: f64,
     /// Which features regularizers get.
@@ -24,7 +24,7 @@ pub struct SeamConfig {
 impl Default for SeamConfig {
     fn default() -> Self {
         Self {
-            backbone: ResNet38dConfig::default(),
+            backbone: BackboneConfig::default(),
             dropout: 0.5,
             feature_tap: FeatureTap::default(),
             pcm: PcmConfig::default(),

@@ -1,8 +1,9 @@
 //! [`Seam`]: the network, and the network as a baseline.
 
+use std::sync::Arc;
+
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
-use candle_nn::init::{FanInOut, Init, NonLinearity, NormalOrUniform};
 use candle_wsss::ops::{self, Corners};
 use candle_wsss::{
     Baseline, BaselineSpec, ClassLayout, Error, Mode, Objective, ParameterGroup, Result, Sampler, Step, View,
@@ -11,10 +12,10 @@ use candle_wsss::{
 
 use super::config::{FeatureTap, SeamConfig};
 use super::loss::{self, ViewMaps};
-use super::pcm;
-use crate::backbone::{Conv, ConvShape, ResNet38d, Taps, dropout2d};
+use super::pcm::{PcmHead, xavier};
+use crate::backbone::{Backbone, BackboneSpec, Conv, ConvShape, Taps, dropout2d};
 
-/// SEAM as a [`Baseline`]: ResNet38d, one 1x1 classifier, the pixel correlation module, four losses.
+/// SEAM as a [`Baseline`]: a trunk (ResNet38d), one 1x1 classifier, the pixel correlation module, four losses.
 ///
 /// `cam` is the classifier's map, `refined_cam` that map after the module, both at the network's own resolution;
 /// `features` is the trunk's last map, with dropout on it or not ([`FeatureTap`]). Parameter names are those of the
@@ -30,11 +31,9 @@ pub struct Seam {
     config: SeamConfig,
     spec: BaselineSpec,
     scope: String,
-    trunk: ResNet38d,
+    trunk: Arc<dyn Backbone>,
     fc8: Conv,
-    f8_3: Conv,
-    f8_4: Conv,
-    f9: Conv,
+    pcm: PcmHead,
 }
 
 impl Seam {
@@ -44,22 +43,14 @@ impl Seam {
     /// When the configuration is out of range, or a parameter has another shape.
     pub fn new(config: SeamConfig, layout: ClassLayout, vb: VarBuilder<'_>) -> Result<Self> {
         config.validate()?;
-        let [conv4, conv5, conv6] = ResNet38d::tap_channels(&config.backbone);
-        let at = |channels: usize| config.backbone.scaled(channels);
-        let low = at(config.pcm.low_channels);
-        let high = at(config.pcm.high_channels);
-        let correlation = at(config.pcm.correlation_channels);
-        let joined = IMAGE_CHANNELS + low + high;
-        let conv =
-            |input, output, init, name: &str| Conv::with_init(ConvShape::pointwise(input, output), init, &vb.pp(name));
+        let BackboneSpec { stride, channels: [_, _, feature_dim] } = config.backbone.spec();
         let classes = layout.num_classes();
+        let classifier = ConvShape::pointwise(feature_dim, classes);
         Ok(Self {
-            trunk: ResNet38d::new(&config.backbone, vb.clone())?,
-            fc8: conv(conv6, classes, xavier(conv6, classes, 1.0), "fc8")?,
-            f8_3: conv(conv4, low, KAIMING, "f8_3")?,
-            f8_4: conv(conv5, high, KAIMING, "f8_4")?,
-            f9: conv(joined, correlation, xavier(joined, correlation, F9_GAIN), "f9")?,
-            spec: BaselineSpec { layout, feature_dim: conv6, stride: ResNet38d::STRIDE },
+            trunk: config.backbone.build(vb.clone())?,
+            fc8: Conv::with_init(classifier, xavier(feature_dim, classes, 1.0), &vb.pp("fc8"))?,
+            pcm: PcmHead::new(&config.pcm, &config.backbone, &vb)?,
+            spec: BaselineSpec { layout, feature_dim, stride },
             scope: vb.prefix(),
             config,
         })
@@ -75,34 +66,26 @@ impl Seam {
     /// # Errors
     /// When the view does not fit the network.
     pub fn taps(&self, view: &View, mode: Mode<'_>) -> Result<Taps> {
-        self.trunk.forward(view.image(), mode)
+        match mode {
+            Mode::Eval => self.trunk.forward(view.image(), None),
+            Mode::Train(sampler) => self.trunk.forward(view.image(), Some(sampler)),
+        }
     }
 
     fn run(&self, view: &View, sampler: Option<&dyn Sampler>) -> Result<ViewOutput> {
-        let taps = self.trunk.run(view.image(), sampler)?;
+        let taps = self.trunk.forward(view.image(), sampler)?;
         let dropped = match sampler {
-            Some(sampler) => dropout2d(&taps.conv6, self.config.dropout, sampler.fork("dropout7").as_mut())?,
-            None => taps.conv6.clone(),
+            Some(sampler) => dropout2d(&taps.last, self.config.dropout, sampler.fork("dropout7").as_mut())?,
+            None => taps.last.clone(),
         };
         let cam = self.fc8.forward(&dropped)?;
         let logits = self.logits(&cam)?;
-        let seeds = pcm::normalized_seeds(&cam, self.spec.layout, self.config.pcm.epsilon)?;
-        let correlation = self.correlation_features(view, &taps)?;
-        let refined = pcm::refine(&seeds, &correlation, self.config.pcm.epsilon)?;
+        let refined = self.pcm.forward(view.image(), &taps, &cam, self.spec.layout)?;
         let features = match self.config.feature_tap {
             FeatureTap::AfterDropout => dropped,
-            FeatureTap::BeforeDropout => taps.conv6,
+            FeatureTap::BeforeDropout => taps.last,
         };
         Ok(ViewOutput { logits, cam, refined_cam: Some(refined), features })
-    }
-
-    // The module learns from what it makes of the maps, not the trunk: its inputs are cut off.
-    fn correlation_features(&self, view: &View, taps: &Taps) -> Result<Tensor> {
-        let (_, _, h, w) = taps.conv6.dims4()?;
-        let image = ops::resize_bilinear(view.image(), (h, w), Corners::Aligned)?;
-        let low = ops::relu(&self.f8_3.forward(&taps.conv4.detach())?)?;
-        let high = ops::relu(&self.f8_4.forward(&taps.conv5.detach())?)?;
-        self.f9.forward(&Tensor::cat(&[image, low, high], 1)?)
     }
 
     fn logits(&self, cam: &Tensor) -> Result<Tensor> {
@@ -147,10 +130,10 @@ impl Baseline for Seam {
             "" => name,
             scope => name.strip_prefix(scope).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name),
         };
-        match own.split('.').next() {
-            Some("fc8" | "f8_3" | "f8_4" | "f9") => ParameterGroup::FromScratch,
-            _ => self.config.backbone.parameter_group(own),
+        if PcmHead::owns(own) || own.starts_with("fc8.") {
+            return ParameterGroup::FromScratch;
         }
+        self.config.backbone.parameter_group(own)
     }
 }
 
@@ -175,17 +158,4 @@ pub fn background_to_last(tensor: &Tensor, dim: usize) -> Result<Tensor> {
         return Err(Error::value("classes", "must be at least 1, are 0"));
     }
     Ok(Tensor::cat(&[tensor.narrow(dim, 1, count - 1)?, tensor.narrow(dim, 0, 1)?], dim)?)
-}
-
-const IMAGE_CHANNELS: usize = 3;
-
-const F9_GAIN: f64 = 4.0;
-
-const KAIMING: Init =
-    Init::Kaiming { dist: NormalOrUniform::Normal, fan: FanInOut::FanIn, non_linearity: NonLinearity::ReLU };
-
-// Uniform within gain * sqrt(6 / (fan_in + fan_out)), of a 1x1 convolution.
-fn xavier(input: usize, output: usize, gain: f64) -> Init {
-    let bound = gain * (6.0 / (input + output) as f64).sqrt();
-    Init::Uniform { lo: -bound, up: bound }
 }

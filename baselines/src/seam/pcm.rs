@@ -1,9 +1,78 @@
 //! The pixel correlation module: class activation maps spread to pixels that look alike.
 
 use candle_core::Tensor;
+use candle_nn::VarBuilder;
+use candle_nn::init::{FanInOut, Init, NonLinearity, NormalOrUniform};
 use candle_wsss::error::expect_shape;
 use candle_wsss::ops::{self, Corners};
 use candle_wsss::{ClassLayout, Result};
+
+use super::config::PcmConfig;
+use crate::backbone::{BackboneConfig, Conv, ConvShape, Taps};
+
+/// The module with its three projections, `f8_3`, `f8_4` and `f9` in the released code.
+#[derive(Clone, Debug)]
+pub struct PcmHead {
+    f8_3: Conv,
+    f8_4: Conv,
+    f9: Conv,
+    epsilon: f64,
+}
+
+impl PcmHead {
+    /// On the taps of a trunk; its channels are divided as the trunk's are.
+    ///
+    /// # Errors
+    /// When a parameter has another shape.
+    pub fn new(config: &PcmConfig, backbone: &BackboneConfig, vb: &VarBuilder<'_>) -> Result<Self> {
+        let [low_in, high_in, _] = backbone.spec().channels;
+        let at = |channels: usize| backbone.scaled(channels);
+        let (low, high, correlation) =
+            (at(config.low_channels), at(config.high_channels), at(config.correlation_channels));
+        let joined = IMAGE_CHANNELS + low + high;
+        let conv =
+            |input, output, init, name: &str| Conv::with_init(ConvShape::pointwise(input, output), init, &vb.pp(name));
+        Ok(Self {
+            f8_3: conv(low_in, low, KAIMING, "f8_3")?,
+            f8_4: conv(high_in, high, KAIMING, "f8_4")?,
+            f9: conv(joined, correlation, xavier(joined, correlation, F9_GAIN), "f9")?,
+            epsilon: config.epsilon,
+        })
+    }
+
+    /// Whether a parameter is one of the module's, by its name below the network's scope.
+    pub fn owns(name: &str) -> bool {
+        matches!(name.split('.').next(), Some("f8_3" | "f8_4" | "f9"))
+    }
+
+    /// The maps `cam (N, num_classes, h, w)`, spread over the pixels of `image` that look alike to the trunk.
+    ///
+    /// The module learns from what it makes of the maps, the trunk does not: everything that goes in is cut off.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    pub fn forward(&self, image: &Tensor, taps: &Taps, cam: &Tensor, layout: ClassLayout) -> Result<Tensor> {
+        let (_, _, h, w) = taps.last.dims4()?;
+        let at_grid = |map: &Tensor| ops::resize_bilinear(map, (h, w), Corners::Aligned);
+        let low = ops::relu(&at_grid(&self.f8_3.forward(&taps.low.detach())?)?)?;
+        let high = ops::relu(&at_grid(&self.f8_4.forward(&taps.high.detach())?)?)?;
+        let features = self.f9.forward(&Tensor::cat(&[at_grid(image)?, low, high], 1)?)?;
+        refine(&normalized_seeds(cam, layout, self.epsilon)?, &features, self.epsilon)
+    }
+}
+
+const IMAGE_CHANNELS: usize = 3;
+
+const F9_GAIN: f64 = 4.0;
+
+const KAIMING: Init =
+    Init::Kaiming { dist: NormalOrUniform::Normal, fan: FanInOut::FanIn, non_linearity: NonLinearity::ReLU };
+
+/// Uniform within `gain * sqrt(6 / (fan_in + fan_out))`, of a 1x1 convolution.
+pub(crate) fn xavier(input: usize, output: usize, gain: f64) -> Init {
+    let bound = gain * (6.0 / (input + output) as f64).sqrt();
+    Init::Uniform { lo: -bound, up: bound }
+}
 
 /// What the module spreads: the maps divided by their maxima, only the strongest foreground class kept at each pixel.
 /// No gradient.

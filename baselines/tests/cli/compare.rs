@@ -141,7 +141,7 @@ fn another_configuration_is_not_resumed() {
     let args = ["compare", "--data", text(data()), "--out", text(&out), "--resume", "--repeats", "1"];
     let config = RunConfig::builtin("embedded").unwrap();
     let rate = format!("is {}", config.optimizer.learning_rate);
-    let RegularizerConfig::Hsc(hsc) = &config.regularizers["hsc"];
+    let RegularizerConfig::Hsc(hsc) = &config.regularizers["hsc"] else { panic!("another regularizer") };
     let pixels = format!("is {}", hsc.class.top_k);
     for (setting, parts) in [
         ("seed=2", ["config field `seed`", "is 1", "now it is 2"]),

@@ -5,6 +5,7 @@
 use candle_wsss::regularizer::RegularizerConfig;
 use candle_wsss::regularizer::hsc::NormalizeAxis;
 use candle_wsss_baselines::config::{BaselineConfig, RunConfig};
+use candle_wsss_baselines::seam::SeamConfig;
 use candle_wsss_baselines::train::PolySgdConfig;
 
 const BUILTIN: [&str; 3] = ["embedded", "voc12-seam", "pretrain"];
@@ -44,8 +45,7 @@ fn builtin_for_voc_is_the_released_recipe() {
     assert_eq!(config.optimizer, PolySgdConfig::default());
     assert_eq!((config.loader.crop, config.loader.batch_size, config.loader.long_side), (448, 8, [448, 768]));
     assert_eq!((config.train.epochs, config.train.steps), (8, None));
-    let BaselineConfig::Seam(seam) = &config.baseline;
-    assert_eq!(seam.backbone.width_divisor, 1);
+    assert_eq!(config.baseline, BaselineConfig::Seam(SeamConfig::default()));
     assert_eq!(config.baseline.name(), "seam");
 }
 
@@ -70,10 +70,10 @@ fn settings_reach_every_level() {
     ];
     let tables = "[baseline]\ntype = \"seam\"\n[regularizers.hsc]\ntype = \"hsc\"\n";
     let config = from(tables, &settings).unwrap();
-    let BaselineConfig::Seam(seam) = &config.baseline;
+    let BaselineConfig::Seam(seam) = &config.baseline else { panic!("another baseline") };
     assert_eq!((config.seed, seam.loss.weights.ecr, config.train.steps), (9, 0.5, Some(7)));
     assert_eq!((config.weights.as_deref(), config.infer.scales), (Some("a/b.safetensors"), vec![1.0]));
-    let RegularizerConfig::Hsc(hsc) = &config.regularizers["hsc"];
+    let RegularizerConfig::Hsc(hsc) = &config.regularizers["hsc"] else { panic!("another regularizer") };
     assert_eq!(hsc.roi.cosine_range, (0.1, 0.9));
     // The later one counts.
     assert_eq!(from("", &["seed=2", "seed=3"]).unwrap().seed, 3);
@@ -167,8 +167,13 @@ fn methods() {
         assert!(names(method).unwrap_err().contains(part), "{method}");
     }
     let stack = config.method("hsc+hsc-channel").unwrap();
-    let axes: Vec<NormalizeAxis> =
-        stack.iter().map(|RegularizerConfig::Hsc(config)| config.roi.normalize_axis).collect();
+    let axes: Vec<NormalizeAxis> = stack
+        .iter()
+        .filter_map(|config| match config {
+            RegularizerConfig::Hsc(config) => Some(config.roi.normalize_axis),
+            _ => None,
+        })
+        .collect();
     assert_eq!(axes, [NormalizeAxis::Width, NormalizeAxis::Channel]);
 }
 

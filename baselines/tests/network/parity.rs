@@ -168,12 +168,12 @@ impl Case {
     fn forward(&self, input: &str, image: &Tensor) -> ViewOutput {
         let view = View::new(image.clone()).unwrap();
         let taps = self.model.taps(&View::new(image.detach()).unwrap(), Mode::Eval).unwrap();
-        for (name, map) in [("conv4", &taps.conv4), ("conv5", &taps.conv5), ("conv6", &taps.conv6)] {
+        for (name, map) in [("conv4", &taps.low), ("conv5", &taps.high), ("conv6", &taps.last)] {
             self.f.check(&format!("{input}_{name}_channel_mean"), &spatial_mean(map), TENSOR);
         }
         let output = self.model.forward(&view, Mode::Eval).unwrap();
         output.check(self.model.spec()).unwrap();
-        assert_close("features", &output.features, &taps.conv6, 0.0).unwrap();
+        assert_close("features", &output.features, &taps.last, 0.0).unwrap();
         self.check_maps(&format!("{input}_cam_low"), &output.cam);
         let epsilon = self.model.config().pcm.epsilon;
         let seeds = pcm::normalized_seeds(&output.cam, self.model.spec().layout, epsilon).unwrap();

@@ -8,13 +8,17 @@ use candle_wsss::{
     Baseline, ClassLayout, ImageLabels, Mode, Pair, ParameterGroup, ParameterStore, Progress, SeededSampler, Step,
     View, ViewOutput,
 };
-use candle_wsss_baselines::backbone::{BatchNormMode, ResNet38dConfig};
+use candle_wsss_baselines::backbone::{BackboneConfig, BatchNormMode, ResNet38dConfig};
 use candle_wsss_baselines::seam::{FeatureTap, Seam, SeamConfig, background_to_last};
 
 const FOREGROUND: usize = 4;
 
+fn trunk(divisor: usize) -> ResNet38dConfig {
+    ResNet38dConfig { width_divisor: divisor, ..ResNet38dConfig::default() }
+}
+
 fn config(divisor: usize) -> SeamConfig {
-    let backbone = ResNet38dConfig { width_divisor: divisor, ..ResNet38dConfig::default() };
+    let backbone = BackboneConfig::ResNet38d(trunk(divisor));
     SeamConfig { backbone, ..SeamConfig::default() }
 }
 
@@ -51,11 +55,12 @@ fn total(model: &Seam, views: &Pair<View>, outputs: &Pair<ViewOutput>, labels: &
 #[test]
 fn every_parameter_learns_or_is_frozen() {
     for train_batch_norm in [false, true] {
-        let mut config = config(16);
+        let mut trunk = trunk(16);
         if train_batch_norm {
-            config.backbone.batch_norm = BatchNormMode::Train;
-            config.backbone.freeze_stem = false;
+            trunk.batch_norm = BatchNormMode::Train;
+            trunk.freeze_stem = false;
         }
+        let config = SeamConfig { backbone: BackboneConfig::ResNet38d(trunk), ..SeamConfig::default() };
         let (model, store) = build(config, DType::F32);
         let views = Pair::new(view(1, 2, [48, 40], DType::F32), view(2, 2, [24, 20], DType::F32));
         let outputs = train(&model, &views, 5);
@@ -152,8 +157,8 @@ fn dropout_follows_the_sampler_and_stops_in_evaluation() {
 
 #[test]
 fn running_statistics_move_in_training_only() {
-    let mut config = config(64);
-    config.backbone.batch_norm = BatchNormMode::Train;
+    let trunk = ResNet38dConfig { batch_norm: BatchNormMode::Train, ..trunk(64) };
+    let config = SeamConfig { backbone: BackboneConfig::ResNet38d(trunk), ..SeamConfig::default() };
     let (model, store) = build(config, DType::F64);
     let view = view(4, 2, [24, 24], DType::F64);
     let statistics = || {

@@ -337,7 +337,7 @@ fn configuration_is_strict() {
     let small =
         parse("[backbone]\nwidth_divisor = 8\nbatch_norm = \"train\"\n[loss]\none_hot_channels = \"skip_first\"")
             .unwrap();
-    assert_eq!(small.backbone.width_divisor, 8);
+    assert_eq!(small.backbone.scaled(16), 2);
     assert_eq!(small.loss.one_hot_channels, OneHotChannels::SkipFirst);
     assert!(parse("drop_out = 0.5").unwrap_err().contains("unknown field"));
     let refused = |text: &str| parse(text).unwrap().validate().unwrap_err().to_string();

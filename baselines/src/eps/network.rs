@@ -1,0 +1,46 @@
+//! Stub.
+
+use candle_nn::VarBuilder;
+use candle_wsss::{
+    Baseline, BaselineSpec, ClassLayout, Error, Mode, Objective, ParameterGroup, Result, Sampler, Step, View,
+    ViewOutput,
+};
+
+use super::config::EpsConfig;
+
+/// Stub.
+#[derive(Clone, Debug)]
+pub struct Eps {
+    config: EpsConfig,
+    spec: BaselineSpec,
+}
+
+impl Eps {
+    /// Stub.
+    ///
+    /// # Errors
+    /// Stub.
+    pub fn new(config: EpsConfig, layout: ClassLayout, _vb: VarBuilder<'_>) -> Result<Self> {
+        config.validate()?;
+        let spec = config.backbone.spec();
+        Ok(Self { spec: BaselineSpec { layout, feature_dim: spec.channels[2], stride: spec.stride }, config })
+    }
+}
+
+impl Baseline for Eps {
+    fn spec(&self) -> &BaselineSpec {
+        &self.spec
+    }
+
+    fn forward(&self, _view: &View, _mode: Mode<'_>) -> Result<ViewOutput> {
+        Err(Error::value("stub", "stub"))
+    }
+
+    fn objective(&self, _step: &Step<'_>, _sampler: &dyn Sampler) -> Result<Objective> {
+        Err(Error::value("stub", "stub"))
+    }
+
+    fn parameter_group(&self, name: &str) -> ParameterGroup {
+        self.config.backbone.parameter_group(name)
+    }
+}

@@ -1,0 +1,24 @@
+//! Configuration. Stub.
+
+use candle_wsss::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::backbone::BackboneConfig;
+
+/// Stub.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OaaConfig {
+    /// The trunk.
+    pub backbone: BackboneConfig,
+}
+
+impl OaaConfig {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// Naming the field.
+    pub fn validate(&self) -> Result<()> {
+        self.backbone.validate("backbone")
+    }
+}
