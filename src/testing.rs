@@ -1,6 +1,7 @@
 //! What tests of a plug-in need: a toy baseline, a gradient checker, tolerances. Feature `testing`.
 
 use candle_core::{DType, Device, Tensor, Var};
+use candle_nn::VarBuilder;
 
 use crate::baseline::{Baseline, BaselineSpec, Mode, ParameterGroup, Step, ViewOutput};
 use crate::error::Result;
@@ -106,8 +107,15 @@ impl ToyBaseline {
         seed: u64,
         dtype: DType,
     ) -> Result<Self> {
+        Self::with_builder(num_foreground, feature_dim, store.var_builder(seed, dtype, &Device::Cpu).pp("toy"))
+    }
+
+    /// A toy whose parameters come from `vb` as it is.
+    ///
+    /// # Errors
+    /// When there is no class, or a parameter is missing or misshapen.
+    pub fn with_builder(num_foreground: usize, feature_dim: usize, vb: VarBuilder<'_>) -> Result<Self> {
         let layout = ClassLayout::new(num_foreground)?;
-        let vb = store.var_builder(seed, dtype, &Device::Cpu).pp("toy");
         Ok(Self {
             spec: BaselineSpec { layout, feature_dim, stride: 1 },
             trunk: vb.get_with_hints((feature_dim, 3, 3, 3), "trunk.weight", CONV_DEFAULT)?,

@@ -1,10 +1,11 @@
 //! Wrapping and stacking, with regularizers small enough to see through.
 
 use candle_core::{DType, Device, Tensor};
-use candle_wsss::testing::{ToyBaseline, randn};
+use candle_wsss::regularizer::Twin;
+use candle_wsss::testing::{ToyBaseline, assert_close, randn};
 use candle_wsss::{
     Baseline, Error, ImageLabels, MemoryState, Mode, Objective, Pair, ParameterGroup, ParameterStore, Progress,
-    Regularized, Regularizer, Result, Sampler, Step, View,
+    Regularized, Regularizer, Result, Sampler, SeededSampler, Step, View, ViewOutput,
 };
 
 /// Pulls the mean feature towards a remembered one, with a draw thrown in.
@@ -34,6 +35,12 @@ impl Regularizer for MeanFeature {
         objective.terms.omit("never", "for show");
         objective.memory.insert("mean", &mean)?;
         Ok(objective)
+    }
+
+    // Doubles the maps, then adds 1 for `a` and 2 for `b`: the order shows.
+    fn infer(&self, _view: &View, output: ViewOutput) -> Result<ViewOutput> {
+        let shift = if self.name == "a" { 1.0 } else { 2.0 };
+        Ok(ViewOutput { cam: output.cam.affine(2.0, shift)?, ..output })
     }
 
     fn commit(&mut self, mut next: MemoryState) -> Result<()> {
@@ -147,5 +154,40 @@ fn wrappers_nest_and_names_are_unique() -> Result<()> {
     assert_eq!(nested.parameter_group("toy.fc.weight"), ParameterGroup::Pretrained);
     let twice = Regularized::new(toy()?).with(MeanFeature::new("a", DIM)?)?.with(MeanFeature::new("a", DIM)?);
     assert_eq!(twice.err().unwrap().to_string(), "the name `a` is used twice");
+    Ok(())
+}
+
+#[test]
+fn evaluation_alone_goes_through_the_hook_in_the_order_of_stacking() -> Result<()> {
+    let view = View::new(randn(1, &[1, 3, 4, 4])?)?;
+    let bare = toy()?.forward(&view, Mode::Eval)?.cam;
+    let stacked = MeanFeature::new("a", DIM)?.wrap(toy()?).with(MeanFeature::new("b", DIM)?)?;
+    let evaluated = stacked.forward(&view, Mode::Eval)?.cam;
+    assert_close("a, then b", &evaluated, &bare.affine(4.0, 4.0)?, 1e-15)?;
+    let trained = stacked.forward(&view, Mode::Train(&mut SeededSampler::new(0)))?.cam;
+    assert_close("training sees the baseline", &trained, &bare, 0.0)
+}
+
+#[test]
+fn a_twin_runs_on_copies_and_passes_no_gradient() -> Result<()> {
+    let store = ParameterStore::new();
+    let toy = ToyBaseline::new(3, DIM, &store, 1, DType::F64)?;
+    let twin = Twin::new(store.clone(), "toy", |vb| Ok(Box::new(ToyBaseline::with_builder(3, DIM, vb)?)));
+    let values = twin.values()?;
+    assert_eq!(values.keys().collect::<Vec<_>>(), ["fc.weight", "trunk.weight"]);
+    let view = View::new(randn(1, &[1, 3, 4, 4])?)?;
+    let (before, of_twin) = (toy.forward(&view, Mode::Eval)?, twin.network(&values)?.forward(&view, Mode::Eval)?);
+    assert_close("same parameters", &of_twin.cam, &before.cam, 0.0)?;
+    assert!(
+        store.named_vars().iter().all(|(_, var)| of_twin.cam.sum_all().unwrap().backward().unwrap().get(var).is_none())
+    );
+    // Later steps of the trained network do not reach the copies.
+    for (_, var) in store.named_vars() {
+        var.set(&(var.as_tensor() * 2.0)?)?;
+    }
+    assert_close("copies", &twin.network(&values)?.forward(&view, Mode::Eval)?.cam, &before.cam, 0.0)?;
+    let mut lacking = values;
+    lacking.remove("fc.weight");
+    assert!(twin.network(&lacking).is_err_and(|err| err.to_string().contains("fc.weight")));
     Ok(())
 }
