@@ -64,6 +64,37 @@ pub fn cross_entropy_among(logits: &Tensor, labels: &Tensor, allowed: &Tensor) -
     Ok((log_sum_exp(&counts.where_cond(logits, &excluded)?)? - own)?)
 }
 
+/// [`cross_entropy`] against chosen columns: `ln [exp(l_label) + Σ_j exp(l_column(j))] - l_label`.
+///
+/// A column counts as often as it is chosen, the label's own once more.
+///
+/// # Shapes
+/// As there; `columns (P, M)` of `u32`, `M >= 1`.
+///
+/// # Errors
+/// When the shapes differ.
+///
+/// # Examples
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_wsss::contrast::cross_entropy_against;
+///
+/// let logits = Tensor::new(&[[1.0f64, 1.0, 300.0]], &Device::Cpu)?;
+/// let labels = Tensor::new(&[0u32], &Device::Cpu)?;
+/// // Columns 1 and, once more, 0: three equal summands.
+/// let columns = Tensor::new(&[[1u32, 0]], &Device::Cpu)?;
+/// let loss = cross_entropy_against(&logits, &labels, &columns)?.to_vec1::<f64>()?[0];
+/// assert!((loss - 3f64.ln()).abs() < 1e-12);
+/// assert!(cross_entropy_against(&logits, &labels, &labels).is_err());
+/// # Ok::<(), candle_wsss::Error>(())
+/// ```
+pub fn cross_entropy_against(logits: &Tensor, labels: &Tensor, columns: &Tensor) -> Result<Tensor> {
+    let own = own_logit(logits, labels)?;
+    expect_shape("chosen columns", columns, [logits.dim(0)?.into(), "M".into()])?;
+    let chosen = logits.gather(&columns.contiguous()?, 1)?;
+    Ok((log_sum_exp(&Tensor::cat(&[&own.unsqueeze(1)?, &chosen], 1)?)? - own)?)
+}
+
 /// `mean_ij -ln(1 - clamp(a_i·b_j, low, high))` over all pairs of rows: 0 for orthogonal rows, large for equal ones.
 ///
 /// # Shapes

@@ -1,0 +1,62 @@
+//! [`PpcSeeds`]: what each pixel is, according to the class activation maps; and the prototypes made of it.
+
+use candle_core::Tensor;
+
+use super::PpcConfig;
+use crate::error::{Result, expect_shape};
+use crate::label::ImageLabels;
+use crate::ops::{Corners, resize_bilinear};
+use crate::regularizer::hsc::{PixelConfig, step_prototypes};
+use crate::seed::{background, min_max_norm, pseudo_label};
+use crate::view::Pair;
+
+/// Scores and labels of both views at the grid. No gradient.
+#[derive(Clone, Debug)]
+pub struct PpcSeeds {
+    /// `(N, num_classes, h, w)`: normalised maps with a constant background, last.
+    pub scores: Pair<Tensor>,
+    /// `(N, h, w)`, `u32`: best class of the image.
+    pub labels: Pair<Tensor>,
+}
+
+impl PpcSeeds {
+    /// From the maps seeds are made of, `(N, num_classes, h, w)` each.
+    ///
+    /// # Errors
+    /// When the shapes differ.
+    pub fn new(cams: Pair<&Tensor>, labels: &ImageLabels, config: &PpcConfig) -> Result<Self> {
+        let classes = labels.layout().num_classes();
+        let scores = cams.try_map(|cam| {
+            expect_shape("seed map", cam, [labels.len().into(), classes.into(), "h".into(), "w".into()])?;
+            let normalised = min_max_norm(&resized(&cam.detach(), config.grid)?)?;
+            background::constant(&normalised, config.background_score)
+        })?;
+        let labels = scores.as_ref().try_map(|scores| pseudo_label(scores, labels))?;
+        Ok(Self { scores, labels })
+    }
+}
+
+/// Resizes a map (bilinear, aligned corners) unless it has the size already.
+pub(super) fn resized(map: &Tensor, size: (usize, usize)) -> Result<Tensor> {
+    let (_, _, h, w) = map.dims4()?;
+    if (h, w) == size { Ok(map.clone()) } else { resize_bilinear(map, size, Corners::Aligned) }
+}
+
+/// Prototypes of one view in this step, `(num_classes, d)`: unit vectors, no gradient.
+///
+/// `P_c = unit(Σ s f / Σ s)` over the pixels of the whole batch with the best scores `s` of the class, whatever their
+/// images' labels: [`step_prototypes`], which HSC took over from here.
+///
+/// # Shapes
+/// `features (N, d, h, w)`, `scores (N, num_classes, h, w)`.
+///
+/// # Errors
+/// When the shapes differ.
+pub fn prototypes(features: &Tensor, scores: &Tensor, labels: &ImageLabels, config: &PpcConfig) -> Result<Tensor> {
+    let like = PixelConfig {
+        pixels_per_prototype_divisor: config.pixels_per_prototype_divisor,
+        background_prototype: config.background_prototype,
+        ..PixelConfig::default()
+    };
+    step_prototypes(features, scores, labels, &like)
+}
