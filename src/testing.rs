@@ -1,6 +1,7 @@
 //! What tests of a plug-in need: a toy baseline, a gradient checker, tolerances. Feature `testing`.
 
 use candle_core::{DType, Device, Tensor, Var};
+use candle_nn::VarBuilder;
 
 use crate::baseline::{Baseline, BaselineSpec, Mode, ParameterGroup, Step, ViewOutput};
 use crate::error::Result;
@@ -8,6 +9,7 @@ use crate::init::{CONV_DEFAULT, ParameterStore};
 use crate::label::ClassLayout;
 use crate::objective::Objective;
 use crate::ops;
+use crate::regularizer::Twin;
 use crate::sampler::{Sampler, SeededSampler};
 use crate::view::View;
 
@@ -86,6 +88,9 @@ pub fn randn(seed: u64, dims: &[usize]) -> Result<Tensor> {
     Ok(Tensor::from_vec(SeededSampler::new(seed).normal(len)?, dims, &Device::Cpu)?)
 }
 
+/// Scope of the toy's parameters.
+const TOY_SCOPE: &str = "toy";
+
 /// The smallest baseline there is: one 3x3 convolution as trunk, one 1x1 as classifier.
 #[derive(Debug)]
 pub struct ToyBaseline {
@@ -106,8 +111,16 @@ impl ToyBaseline {
         seed: u64,
         dtype: DType,
     ) -> Result<Self> {
+        Self::build(num_foreground, feature_dim, &store.var_builder(seed, dtype, &Device::Cpu).pp(TOY_SCOPE))
+    }
+
+    /// Further instances of the toy in `store`, for methods that run two networks.
+    pub fn twin(num_foreground: usize, feature_dim: usize, store: &ParameterStore) -> Twin {
+        Twin::new(store.clone(), TOY_SCOPE, move |vb| Ok(Box::new(Self::build(num_foreground, feature_dim, &vb)?)))
+    }
+
+    fn build(num_foreground: usize, feature_dim: usize, vb: &VarBuilder<'_>) -> Result<Self> {
         let layout = ClassLayout::new(num_foreground)?;
-        let vb = store.var_builder(seed, dtype, &Device::Cpu).pp("toy");
         Ok(Self {
             spec: BaselineSpec { layout, feature_dim, stride: 1 },
             trunk: vb.get_with_hints((feature_dim, 3, 3, 3), "trunk.weight", CONV_DEFAULT)?,
