@@ -9,6 +9,7 @@ use crate::init::{CONV_DEFAULT, ParameterStore};
 use crate::label::ClassLayout;
 use crate::objective::Objective;
 use crate::ops;
+use crate::regularizer::Twin;
 use crate::sampler::{Sampler, SeededSampler};
 use crate::view::View;
 
@@ -87,6 +88,9 @@ pub fn randn(seed: u64, dims: &[usize]) -> Result<Tensor> {
     Ok(Tensor::from_vec(SeededSampler::new(seed).normal(len)?, dims, &Device::Cpu)?)
 }
 
+/// Scope of the toy's parameters.
+const TOY_SCOPE: &str = "toy";
+
 /// The smallest baseline there is: one 3x3 convolution as trunk, one 1x1 as classifier.
 #[derive(Debug)]
 pub struct ToyBaseline {
@@ -107,14 +111,15 @@ impl ToyBaseline {
         seed: u64,
         dtype: DType,
     ) -> Result<Self> {
-        Self::with_builder(num_foreground, feature_dim, store.var_builder(seed, dtype, &Device::Cpu).pp("toy"))
+        Self::build(num_foreground, feature_dim, &store.var_builder(seed, dtype, &Device::Cpu).pp(TOY_SCOPE))
     }
 
-    /// A toy whose parameters come from `vb` as it is.
-    ///
-    /// # Errors
-    /// When there is no class, or a parameter is missing or misshapen.
-    pub fn with_builder(num_foreground: usize, feature_dim: usize, vb: VarBuilder<'_>) -> Result<Self> {
+    /// Further instances of the toy in `store`, for methods that run two networks.
+    pub fn twin(num_foreground: usize, feature_dim: usize, store: &ParameterStore) -> Twin {
+        Twin::new(store.clone(), TOY_SCOPE, move |vb| Ok(Box::new(Self::build(num_foreground, feature_dim, &vb)?)))
+    }
+
+    fn build(num_foreground: usize, feature_dim: usize, vb: &VarBuilder<'_>) -> Result<Self> {
         let layout = ClassLayout::new(num_foreground)?;
         Ok(Self {
             spec: BaselineSpec { layout, feature_dim, stride: 1 },

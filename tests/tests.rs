@@ -6,5 +6,6 @@ mod crf;
 mod hsc;
 mod ops;
 mod ppc;
+mod pss;
 mod seed;
 mod tidy;

@@ -1,7 +1,6 @@
 //! Wrapping and stacking, with regularizers small enough to see through.
 
 use candle_core::{DType, Device, Tensor};
-use candle_wsss::regularizer::Twin;
 use candle_wsss::testing::{ToyBaseline, assert_close, randn};
 use candle_wsss::{
     Baseline, Error, ImageLabels, MemoryState, Mode, Objective, Pair, ParameterGroup, ParameterStore, Progress,
@@ -172,7 +171,7 @@ fn evaluation_alone_goes_through_the_hook_in_the_order_of_stacking() -> Result<(
 fn a_twin_runs_on_copies_and_passes_no_gradient() -> Result<()> {
     let store = ParameterStore::new();
     let toy = ToyBaseline::new(3, DIM, &store, 1, DType::F64)?;
-    let twin = Twin::new(store.clone(), "toy", |vb| Ok(Box::new(ToyBaseline::with_builder(3, DIM, vb)?)));
+    let twin = ToyBaseline::twin(3, DIM, &store);
     let values = twin.values()?;
     assert_eq!(values.keys().collect::<Vec<_>>(), ["fc.weight", "trunk.weight"]);
     let view = View::new(randn(1, &[1, 3, 4, 4])?)?;
