@@ -62,7 +62,8 @@ pub struct EpsMaps {
 
 impl EpsMaps {
     fn saliency(&self) -> Result<&Tensor> {
-        let missing = || Error::value("saliency", "EPS needs saliency maps, the batch has none: set `loader.saliency = true`");
+        let missing =
+            || Error::value("saliency", "EPS needs saliency maps, the batch has none: set `loader.saliency = true`");
         self.saliency.as_ref().ok_or_else(missing)
     }
 }

@@ -54,12 +54,7 @@ fn grain(texture: GroundTexture, noise: &ValueNoise, x: f32, y: f32) -> f32 {
 
 /// Scatters soft things of no class over the background, half of them in the hue of some class's body: hue alone must
 /// not tell an object from its surroundings. Says where they are: per pixel 0, or `k + 1` for thing `k`.
-pub(super) fn scatter(
-    canvas: &mut Canvas,
-    config: &SynthConfig,
-    world: &World,
-    draws: &mut Draws,
-) -> Result<Vec<u16>> {
+pub(super) fn scatter(canvas: &mut Canvas, config: &SynthConfig, world: &World, draws: &mut Draws) -> Result<Vec<u16>> {
     let mut scattered = vec![0; canvas.pixels.len()];
     let side = canvas.width.min(canvas.height) as f32;
     let count = (config.clutter as f32 * draws.range(4.0, 14.0)?).round() as usize;
