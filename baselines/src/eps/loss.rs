@@ -1,9 +1,12 @@
-//! The saliency loss of EPS as a pure function of class maps and saliency. Background last.
+//! The losses of EPS as pure functions of class maps and saliency. Background last.
 
 use candle_core::Tensor;
 use candle_wsss::error::expect_shape;
-use candle_wsss::{Error, ImageLabels, Result, ops};
+use candle_wsss::{Error, ImageLabels, Objective, Pair, Result, ops};
 use serde::{Deserialize, Serialize};
+
+use super::config::{EpsLosses, LossViews};
+use crate::seam::loss::{self as seam, ViewMaps};
 
 /// Constants of the saliency loss. The defaults are those of the released code; its scripts for VOC set the threshold
 /// to 0.4, those for COCO the share to 0.9 as well.
@@ -42,6 +45,108 @@ impl EpsLossConfig {
         let reason = format!("must be positive, is {}", self.overlap_epsilon);
         Err(Error::config(format!("{path}.overlap_epsilon"), reason))
     }
+}
+
+/// What the losses see of one view.
+#[derive(Clone, Debug)]
+pub struct EpsMaps {
+    /// `(N, num_foreground)`: image-level logits.
+    pub logits: Tensor,
+    /// `(N, num_classes, h, w)`: raw class activation maps.
+    pub cam: Tensor,
+    /// `(N, num_classes, h, w)`: the same, refined, if there is a pixel correlation module.
+    pub refined: Option<Tensor>,
+    /// `(N, 1, H, W)` in `[0, 1]`.
+    pub saliency: Option<Tensor>,
+}
+
+impl EpsMaps {
+    fn saliency(&self) -> Result<&Tensor> {
+        let missing =
+            || Error::value("saliency", "EPS needs saliency maps, the batch has none: set `loader.saliency = true`");
+        self.saliency.as_ref().ok_or_else(missing)
+    }
+}
+
+/// All losses of a step.
+///
+/// ```text
+/// loss = cls + sal                                 without refined maps
+/// loss = cls + min_pool + er + ecr + sal           with them
+/// ```
+///
+/// # Terms
+/// * `cls`: [`ops::soft_margin`] of the logits, mean of the views ([`EpsLosses::views`]).
+/// * `sal`: [`saliency_fit`] of the raw maps, mean of the views, and with refined maps the same of those added. The
+///   refined maps go through a softmax like the raw ones.
+/// * `min_pool`, `er`, `ecr`: those of [`crate::seam::loss::objective`].
+///
+/// All are left out for an empty batch.
+///
+/// # Errors
+/// When a view that counts has no saliency, only one of the views has refined maps, or the shapes do not fit the labels.
+///
+/// # Reference
+/// EPS, `module/train.py`; with refined maps the training scripts of HSC and of PPC on EPS.
+pub fn objective(maps: &Pair<EpsMaps>, labels: &ImageLabels, config: &EpsLosses) -> Result<Objective> {
+    match (&maps.source.refined, &maps.target.refined) {
+        (None, None) => plain_objective(maps, labels, config),
+        (Some(source), Some(target)) => refined_objective(maps, Pair::new(source, target), labels, config),
+        _ => Err(Error::value("refined cam", "one of the views has it, the other has not")),
+    }
+}
+
+const EMPTY: &str = "no image in the batch";
+
+fn plain_objective(maps: &Pair<EpsMaps>, labels: &ImageLabels, config: &EpsLosses) -> Result<Objective> {
+    let mut objective = Objective::default();
+    let terms = &mut objective.terms;
+    if labels.is_empty() {
+        terms.omit("cls", EMPTY);
+        terms.omit("sal", EMPTY);
+        return Ok(objective);
+    }
+    let targets = labels.multi_hot().to_dtype(maps.source.logits.dtype())?;
+    let cls = over_views(maps, config.views, |view| ops::soft_margin(&view.logits, &targets))?;
+    terms.push("cls", config.weights.cls, cls)?;
+    let sal = over_views(maps, config.views, |view| fit_loss(&view.cam, view, labels, config))?;
+    terms.push("sal", config.weights.sal, sal)?;
+    Ok(objective)
+}
+
+fn refined_objective(
+    maps: &Pair<EpsMaps>,
+    refined: Pair<&Tensor>,
+    labels: &ImageLabels,
+    config: &EpsLosses,
+) -> Result<Objective> {
+    let views = maps.as_ref().zip(refined).map(|(view, refined)| ViewMaps {
+        logits: view.logits.clone(),
+        cam: view.cam.clone(),
+        refined: refined.clone(),
+    });
+    let mut objective = seam::objective(&views, labels, &config.seam())?;
+    if labels.is_empty() {
+        objective.terms.omit("sal", EMPTY);
+        return Ok(objective);
+    }
+    let fit = |map: fn(&ViewMaps) -> &Tensor| {
+        let both = maps.as_ref().zip(views.as_ref());
+        both.try_map(|(view, maps)| fit_loss(map(maps), view, labels, config))?.mean()
+    };
+    objective.terms.push("sal", config.weights.sal, (fit(|maps| &maps.cam)? + fit(|maps| &maps.refined)?)?)?;
+    Ok(objective)
+}
+
+fn over_views(maps: &Pair<EpsMaps>, views: LossViews, loss: impl Fn(&EpsMaps) -> Result<Tensor>) -> Result<Tensor> {
+    match views {
+        LossViews::Source => loss(&maps.source),
+        LossViews::Both => maps.as_ref().try_map(loss)?.mean(),
+    }
+}
+
+fn fit_loss(map: &Tensor, view: &EpsMaps, labels: &ImageLabels, config: &EpsLosses) -> Result<Tensor> {
+    Ok(saliency_fit(map, view.saliency()?, labels, &config.saliency)?.loss)
 }
 
 /// How class maps explain a saliency map.

@@ -78,7 +78,7 @@ impl Default for PcmConfig {
 }
 
 impl PcmConfig {
-    fn validate(&self, path: &str) -> Result<()> {
+    pub(crate) fn validate(&self, path: &str) -> Result<()> {
         let channels = [
             ("low_channels", self.low_channels),
             ("high_channels", self.high_channels),
@@ -121,7 +121,7 @@ impl Default for SeamLossConfig {
 }
 
 impl SeamLossConfig {
-    fn validate(&self, path: &str) -> Result<()> {
+    pub(crate) fn validate(&self, path: &str) -> Result<()> {
         if self.min_pool_divisor == 0 {
             return Err(Error::config(format!("{path}.min_pool_divisor"), "must be at least 1, is 0"));
         }

@@ -59,7 +59,14 @@ pub struct SynthConfig {
     pub light: f64,
     /// Standard deviation of the sensor's noise, as part of full intensity.
     pub noise: f64,
-    /// How wrong the saliency maps are: 0 the blurred truth, 1 useless.
+    /// Cells of the saliency detector, as part of the image's shorter side: 0 one pixel.
+    pub saliency_coarseness: f64,
+    /// Probability that the saliency detector misses an object that is neither large nor unlike its surroundings; one
+    /// that is both it always finds.
+    pub saliency_misses: f64,
+    /// Probability that it finds a thing of no class that is unlike its surroundings, in front or in the background.
+    pub saliency_distractors: f64,
+    /// Blotches of error in the saliency maps: 0 none, 1 nothing else.
     pub saliency_error: f64,
     /// Quality of the JPEG files, 1 to 100.
     pub jpeg_quality: u8,
@@ -91,7 +98,10 @@ impl Default for SynthConfig {
             occlusion: 0.5,
             light: 0.2,
             noise: 0.03,
-            saliency_error: 0.2,
+            saliency_coarseness: 0.1,
+            saliency_misses: 0.5,
+            saliency_distractors: 0.5,
+            saliency_error: 0.4,
             jpeg_quality: 92,
         }
     }
@@ -137,7 +147,7 @@ impl SynthConfig {
         Ok(())
     }
 
-    fn strengths(&self) -> [(&'static str, f64, [f64; 2]); 16] {
+    fn strengths(&self) -> [(&'static str, f64, [f64; 2]); 19] {
         const SHARE: [f64; 2] = [0.0, 1.0];
         [
             ("second_class", self.second_class, SHARE),
@@ -155,6 +165,9 @@ impl SynthConfig {
             ("occlusion", self.occlusion, SHARE),
             ("light", self.light, SHARE),
             ("noise", self.noise, SHARE),
+            ("saliency_coarseness", self.saliency_coarseness, SHARE),
+            ("saliency_misses", self.saliency_misses, SHARE),
+            ("saliency_distractors", self.saliency_distractors, SHARE),
             ("saliency_error", self.saliency_error, SHARE),
         ]
     }

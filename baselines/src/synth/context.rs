@@ -4,7 +4,7 @@ use std::f32::consts::TAU;
 
 use super::config::SynthConfig;
 use super::draw::Draws;
-use super::paint::{Canvas, Layer, Texel, ValueNoise, hsv, mix, scaled};
+use super::paint::{Canvas, Layer, Texel, ValueNoise, hsv, inside, mix, scaled};
 use super::world::{ContextLook, GroundTexture, World};
 use crate::error::Result;
 
@@ -53,11 +53,12 @@ fn grain(texture: GroundTexture, noise: &ValueNoise, x: f32, y: f32) -> f32 {
 }
 
 /// Scatters soft things of no class over the background, half of them in the hue of some class's body: hue alone must
-/// not tell an object from its surroundings.
-pub(super) fn scatter(canvas: &mut Canvas, config: &SynthConfig, world: &World, draws: &mut Draws) -> Result<()> {
+/// not tell an object from its surroundings. Says where they are: per pixel 0, or `k + 1` for thing `k`.
+pub(super) fn scatter(canvas: &mut Canvas, config: &SynthConfig, world: &World, draws: &mut Draws) -> Result<Vec<u16>> {
+    let mut scattered = vec![0; canvas.pixels.len()];
     let side = canvas.width.min(canvas.height) as f32;
     let count = (config.clutter as f32 * draws.range(4.0, 14.0)?).round() as usize;
-    for _ in 0..count {
+    for thing in 0..count {
         let hue = if draws.chance(0.5)? {
             world.classes[draws.below(world.classes.len())?].hue + config.hue_noise as f32 * draws.normal()?
         } else {
@@ -70,8 +71,12 @@ pub(super) fn scatter(canvas: &mut Canvas, config: &SynthConfig, world: &World, 
         let layer = blob.paint(color);
         let offset = layer.offset(x, y);
         canvas.lay(&layer, offset);
+        let size = (canvas.width, canvas.height);
+        for at in layer.solid().filter_map(|(x, y, _)| inside(size, (x, y), offset)) {
+            scattered[at] = thing as u16 + 1;
+        }
     }
-    Ok(())
+    Ok(scattered)
 }
 
 /// A thing of no class to stand in front of the objects: a post, or a bush.

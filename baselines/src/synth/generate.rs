@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::camera;
 use super::config::SynthConfig;
+use super::detector;
 use super::draw::Draws;
 use super::files::{self, Rendered};
 use super::scene::Scene;
@@ -147,7 +148,7 @@ fn render(config: &SynthConfig, world: &World, split: &str, index: usize, root: 
     let rendered = Rendered {
         name: files::image_name(split, index),
         image: camera::shoot(&scene.canvas, config, &draws)?,
-        saliency: truth::saliency(&scene, config, &draws)?,
+        saliency: detector::detect(&scene, config, &draws)?,
         mask,
         objects,
     };

@@ -6,6 +6,7 @@ mod camera;
 mod config;
 mod context;
 mod creature;
+mod detector;
 mod draw;
 mod emblem;
 mod files;

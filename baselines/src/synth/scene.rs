@@ -19,6 +19,8 @@ pub(super) struct Scene {
     pub(super) canvas: Canvas,
     /// Per pixel 0 for the background, `k + 1` for thing `k`.
     pub(super) owner: Vec<u16>,
+    /// Per pixel 0, or `k + 1` for thing `k` of those that lie about in the background, seen or hidden.
+    pub(super) scattered: Vec<u16>,
     pub(super) things: Vec<Thing>,
     pub(super) is_usual_context: bool,
 }
@@ -53,9 +55,10 @@ impl Scene {
             if layout.chance(config.context_cooccurrence)? { usual } else { layout.below(world.contexts.len())? };
         let look = &world.contexts[context];
         let mut canvas = context::paint(look, size, &mut draws.child("context"))?;
-        context::scatter(&mut canvas, config, world, &mut draws.child("clutter"))?;
+        let scattered = context::scatter(&mut canvas, config, world, &mut draws.child("clutter"))?;
         let is_usual_context = context == usual;
-        let mut scene = Self { canvas, owner: vec![0; size.0 * size.1], things: Vec::new(), is_usual_context };
+        let owner = vec![0; size.0 * size.1];
+        let mut scene = Self { canvas, owner, scattered, things: Vec::new(), is_usual_context };
         scene.add_objects(config, world, first, draws)?;
         let mut front = draws.child("front");
         for probability in [config.occlusion, 0.5 * config.occlusion] {

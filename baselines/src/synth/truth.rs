@@ -1,11 +1,7 @@
-//! What is known about a scene: mask, boxes, saliency.
+//! What is known about a scene: mask, boxes.
 
-use super::config::SynthConfig;
-use super::draw::Draws;
-use super::paint::ValueNoise;
 use super::scene::Scene;
 use crate::data::{BACKGROUND, BoundingBox, Mask, Object, VOID};
-use crate::error::Result;
 
 /// The mask, with a void rim one pixel wide wherever two things meet.
 pub(super) fn mask(scene: &Scene) -> Mask {
@@ -53,42 +49,4 @@ pub(super) fn objects(scene: &Scene, mask: &Mask, names: &[String]) -> Vec<Objec
         objects.push(Object { class: names[class].clone(), bounds, truncated });
     }
     objects
-}
-
-/// Bright where an object is, soft at the edges, and wrong to the degree asked for: objects found too faint, things in
-/// front found too, glimmer in the background.
-pub(super) fn saliency(scene: &Scene, config: &SynthConfig, draws: &Draws) -> Result<Vec<u8>> {
-    let mut draws = draws.child("saliency");
-    let (width, height) = (scene.canvas.width, scene.canvas.height);
-    let error = config.saliency_error as f32;
-    let mut levels = vec![0.0];
-    for thing in &scene.things {
-        let wrong = error * draws.unit()?;
-        levels.push(if thing.class.is_some() { 1.0 - wrong } else { wrong });
-    }
-    let mut map: Vec<f32> = scene.owners().map(|owner| levels[owner]).collect();
-    let radius = (width.min(height) / 40).max(1);
-    for _ in 0..2 {
-        map = blur_columns(&blur_rows(&map, width, radius), width, radius);
-    }
-    let noise = ValueNoise::new(&mut draws)?;
-    let size = 0.12 * width.min(height) as f32;
-    let at = |i: usize| noise.rough((i % width) as f32 / size, (i / width) as f32 / size);
-    debug_assert_eq!(map.len(), width * height, "one level a pixel");
-    Ok(map.iter().enumerate().map(|(i, level)| (255.0 * ((1.0 - error) * level + error * at(i)) + 0.5) as u8).collect())
-}
-
-fn blur_rows(map: &[f32], width: usize, radius: usize) -> Vec<f32> {
-    map.chunks_exact(width).flat_map(|row| (0..width).map(|x| mean(radius, x, width, |i| row[i]))).collect()
-}
-
-fn blur_columns(map: &[f32], width: usize, radius: usize) -> Vec<f32> {
-    let height = map.len() / width;
-    (0..map.len()).map(|at| mean(radius, at / width, height, |y| map[y * width + at % width])).collect()
-}
-
-fn mean(radius: usize, center: usize, len: usize, value: impl Fn(usize) -> f32) -> f32 {
-    let window = center.saturating_sub(radius)..(center + radius + 1).min(len);
-    let count = window.len() as f32;
-    window.map(value).sum::<f32>() / count
 }

@@ -1,98 +1,26 @@
 //! The networks at full width against the released code, with weights from a generator both sides share.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
-use candle_wsss::ops::{self, Corners};
+use candle_wsss::ops::{self, Conv2dSpec, Corners};
 use candle_wsss::regularizer::hsc::{HscConfig, HscHeads};
 use candle_wsss::testing::assert_close;
 use candle_wsss::{Baseline, ClassLayout, Mode, View, ViewOutput};
-use candle_wsss_baselines::seam::{Seam, SeamConfig, background_to_last, pcm};
-use rayon::prelude::*;
-use serde_json::Value;
+use candle_wsss_baselines::backbone::{Backbone, BackboneConfig};
+use candle_wsss_baselines::config::BaselineConfig;
+use candle_wsss_baselines::eps::EpsConfig;
+use candle_wsss_baselines::seam::{PcmConfig, SeamConfig, background_to_last, pcm};
 
+use super::generator::{Generator, parse};
 use crate::fixture::Fixture;
 use crate::support::{background_last, spatial_mean};
 
 /// Float32 on both sides.
 const TENSOR: f64 = 2e-5;
 const SCALAR: f64 = 1e-5;
-
-/// `offset + scale * s`, or `offset + scale * u`.
-#[derive(Clone, Copy)]
-enum Draw {
-    Weight { std: f64 },
-    Symmetric { offset: f64, scale: f64 },
-    Unit { offset: f64, scale: f64 },
-}
-
-/// The deterministic generator, its rules as the sidecar words them.
-struct Generator<'a> {
-    rules: &'a Value,
-}
-
-impl Generator<'_> {
-    fn rule(&self, name: &str) -> &str {
-        self.rules[name].as_str().unwrap_or_else(|| panic!("no rule {name}"))
-    }
-
-    fn draw_of(&self, name: &str, kind: &str, dims: &[usize]) -> Draw {
-        let leaf = name.rsplit('.').next().unwrap();
-        let rule = match (kind, leaf) {
-            ("BatchNorm2d", leaf) => self.rule(&format!("bn_{leaf}")),
-            (_, "bias") => self.rule("conv_or_linear_bias"),
-            (_, _) => match &self.rules["conv_weight_overrides"][name] {
-                Value::String(rule) => rule,
-                _ => self.rule("conv_weight"),
-            },
-        };
-        parse(rule, dims[1..].iter().product())
-    }
-
-    fn tensor(&self, name: &str, draw: Draw, dims: &[usize]) -> Tensor {
-        let name = format!("{}{name}", self.rule("prefix"));
-        let start = name
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-        let len: usize = dims.iter().product();
-        let values: Vec<f32> = (0..len).into_par_iter().map(|i| value(start, i, draw) as f32).collect();
-        Tensor::from_vec(values, dims, &Device::Cpu).unwrap()
-    }
-}
-
-fn value(start: u64, index: usize, draw: Draw) -> f64 {
-    let z = start.wrapping_add((index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    let u = ((z ^ (z >> 31)) >> 40) as f64 / f64::from(1 << 24);
-    let s = 2.0 * u - 1.0;
-    match draw {
-        Draw::Weight { std } => (s * 3f64.sqrt()) * std,
-        Draw::Symmetric { offset, scale } => offset + scale * s,
-        Draw::Unit { offset, scale } => offset + scale * u,
-    }
-}
-
-fn parse(rule: &str, fan_in: usize) -> Draw {
-    let number = |text: &str| text.trim().parse::<f64>().unwrap_or_else(|_| panic!("rule {rule}"));
-    if let Some(std) = rule.strip_prefix("(s*sqrt(3))*") {
-        let std = std.split([',', ' ']).next().unwrap();
-        let std = match std.strip_prefix("sqrt(").and_then(|rest| rest.strip_suffix("/fan_in)")) {
-            Some(numerator) => (number(numerator) / fan_in as f64).sqrt(),
-            None => number(std),
-        };
-        return Draw::Weight { std };
-    }
-    let (offset, product) = rule.split_once('+').unwrap_or(("0", rule));
-    let (scale, variable) = product.split_once('*').unwrap_or_else(|| panic!("rule {rule}"));
-    let (offset, scale) = (number(offset), number(scale));
-    match variable.trim() {
-        "s" => Draw::Symmetric { offset, scale },
-        "u" => Draw::Unit { offset, scale },
-        _ => panic!("rule {rule}"),
-    }
-}
 
 fn builder(vars: &HashMap<String, Var>) -> VarBuilder<'static> {
     let tensors = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
@@ -102,13 +30,15 @@ fn builder(vars: &HashMap<String, Var>) -> VarBuilder<'static> {
 /// A case: the network with the generated weights, as variables under the reference's names.
 struct Case {
     f: Fixture,
-    model: Seam,
+    model: Box<dyn Baseline>,
+    /// The network's, on the same weights.
+    trunk: Arc<dyn Backbone>,
     vars: HashMap<String, Var>,
     is_background_first: bool,
 }
 
 impl Case {
-    fn new(f: Fixture, is_background_first: bool) -> Self {
+    fn new(f: Fixture, config: &BaselineConfig, is_background_first: bool) -> Self {
         let mut vars = HashMap::new();
         let mut classes = 0;
         for entry in f.json["parameters"].as_array().unwrap() {
@@ -127,8 +57,9 @@ impl Case {
         }
         let vb = builder(&vars);
         let layout = ClassLayout::new(classes - 1).unwrap();
-        let model = Seam::new(SeamConfig::default(), layout, vb).unwrap();
-        Self { f, model, vars, is_background_first }
+        let model = config.build(layout, vb.clone()).unwrap();
+        let trunk = BackboneConfig::default().build(vb).unwrap();
+        Self { f, model, trunk, vars, is_background_first }
     }
 
     /// The projections of HSC, on the same weights.
@@ -167,7 +98,7 @@ impl Case {
     /// Runs the network on an input and compares everything that both networks have.
     fn forward(&self, input: &str, image: &Tensor) -> ViewOutput {
         let view = View::new(image.clone()).unwrap();
-        let taps = self.model.taps(&View::new(image.detach()).unwrap(), Mode::Eval).unwrap();
+        let taps = self.trunk.forward(&image.detach(), None).unwrap();
         for (name, map) in [("conv4", &taps.low), ("conv5", &taps.high), ("conv6", &taps.last)] {
             self.f.check(&format!("{input}_{name}_channel_mean"), &spatial_mean(map), TENSOR);
         }
@@ -175,10 +106,12 @@ impl Case {
         output.check(self.model.spec()).unwrap();
         assert_close("features", &output.features, &taps.last, 0.0).unwrap();
         self.check_maps(&format!("{input}_cam_low"), &output.cam);
-        let epsilon = self.model.config().pcm.epsilon;
-        let seeds = pcm::normalized_seeds(&output.cam, self.model.spec().layout, epsilon).unwrap();
-        self.check_maps(&format!("{input}_cam_d_norm"), &seeds);
-        self.check_maps(&format!("{input}_cam_rv_low"), output.seed_cam());
+        if let Some(refined) = &output.refined_cam {
+            let epsilon = PcmConfig::default().epsilon;
+            let seeds = pcm::normalized_seeds(&output.cam, self.model.spec().layout, epsilon).unwrap();
+            self.check_maps(&format!("{input}_cam_d_norm"), &seeds);
+            self.check_maps(&format!("{input}_cam_rv_low"), refined);
+        }
         output
     }
 
@@ -188,6 +121,14 @@ impl Case {
         let name = tensors.keys().find(|name| name.starts_with(prefix)).unwrap();
         let channels = name[prefix.len()..].parse().unwrap();
         self.f.check(name, &got.narrow(1, 0, channels).unwrap(), TENSOR);
+    }
+
+    /// The released code returns means of the background's map as well.
+    fn check_logits(&self, name: &str, output: &ViewOutput) {
+        let means = spatial_mean(&output.cam);
+        self.f.check(name, &means, TENSOR);
+        let foreground = means.narrow(1, 0, self.model.spec().layout.num_foreground()).unwrap();
+        assert_close(name, &output.logits, &foreground, TENSOR).unwrap();
     }
 
     fn check_scalar(&self, name: &str, output: &Tensor) -> Tensor {
@@ -247,54 +188,99 @@ fn enlarged(maps: &Tensor, image: &Tensor) -> Tensor {
     ops::resize_bilinear(maps, (h, w), Corners::Aligned).unwrap()
 }
 
-// SEAM returns its maps at the size of the image.
-#[test]
-fn seam() {
-    for f in Fixture::with_prefix("net_seam") {
-        let case = Case::new(f, true);
-        for input in ["a", "b"] {
-            let image = Var::from_tensor(&case.image(input)).unwrap();
-            let output = case.forward(input, &image);
-            let cam = enlarged(&output.cam, &image);
-            let refined = enlarged(output.seed_cam(), &image);
-            case.check_maps(&format!("{input}_cam_sub5"), &every_fifth(&cam));
-            case.check_maps(&format!("{input}_cam_rv_sub5"), &every_fifth(&refined));
-            for (name, map) in [("S_cam", &cam), ("S_cam_rv", &refined)] {
-                let scalar = case.check_scalar(&format!("{input}_{name}"), map);
-                if input == "a" {
-                    case.check_gradients(name, &scalar, &image);
-                }
+fn seam_config() -> BaselineConfig {
+    BaselineConfig::Seam(SeamConfig::default())
+}
+
+impl Case {
+    /// Runs SEAM's network and compares its maps as the released code returns them: at the size of the image.
+    fn forward_enlarged(&self, input: &str, image: &Tensor) -> (ViewOutput, [Tensor; 2]) {
+        let output = self.forward(input, image);
+        let maps = [enlarged(&output.cam, image), enlarged(output.seed_cam(), image)];
+        for (name, map) in ["cam", "cam_rv"].iter().zip(&maps) {
+            self.check_maps(&format!("{input}_{name}_sub5"), &every_fifth(map));
+        }
+        (output, maps)
+    }
+
+    /// Compares scalars, and on the first input their gradients.
+    fn check_scalars(&self, input: &str, image: &Var, outputs: &[(&str, &Tensor)]) {
+        for (name, output) in outputs {
+            let scalar = self.check_scalar(&format!("{input}_{name}"), output);
+            if input == "a" {
+                self.check_gradients(name, &scalar, image);
             }
         }
     }
 }
 
-// The network of HSC on EPS returns its maps as they are, and has the background last.
+#[test]
+fn seam() {
+    for f in Fixture::with_prefix("net_seam") {
+        let case = Case::new(f, &seam_config(), true);
+        for input in ["a", "b"] {
+            let image = Var::from_tensor(&case.image(input)).unwrap();
+            let (_, [cam, refined]) = case.forward_enlarged(input, &image);
+            case.check_scalars(input, &image, &[("S_cam", &cam), ("S_cam_rv", &refined)]);
+        }
+    }
+}
+
+// PPC projects the features of SEAM's network.
+#[test]
+fn ppc() {
+    for f in Fixture::with_prefix("net_ppc") {
+        let case = Case::new(f, &seam_config(), true);
+        let projection = case.vars["fc_proj.weight"].as_tensor();
+        for input in ["a", "b"] {
+            let image = Var::from_tensor(&case.image(input)).unwrap();
+            let (output, [cam, refined]) = case.forward_enlarged(input, &image);
+            let projected = ops::conv2d(&output.features, projection, Conv2dSpec::default()).unwrap();
+            let projected = ops::relu(&projected).unwrap();
+            case.f.check(&format!("{input}_f_proj"), &projected, TENSOR);
+            let outputs = [("S_cam", &cam), ("S_cam_rv", &refined), ("S_f_proj", &projected)];
+            case.check_scalars(input, &image, &outputs);
+        }
+    }
+}
+
+// EPS returns its maps as they are, and has the background last.
+#[test]
+fn eps() {
+    for f in Fixture::with_prefix("net_eps") {
+        let case = Case::new(f, &BaselineConfig::Eps(EpsConfig::default()), false);
+        for input in ["a", "b"] {
+            let image = Var::from_tensor(&case.image(input)).unwrap();
+            let output = case.forward(input, &image);
+            assert!(output.refined_cam.is_none());
+            case.check_logits(&format!("{input}_pred"), &output);
+            case.check_scalars(input, &image, &[("S_cam", &output.cam)]);
+        }
+    }
+}
+
+// HSC stands on EPS with SEAM's module.
 #[test]
 fn hsc() {
     for f in Fixture::with_prefix("net_hsc") {
-        let case = Case::new(f, false);
+        let case = Case::new(f, &BaselineConfig::Eps(EpsConfig::with_pcm()), false);
         let heads = case.heads();
         for input in ["a", "b"] {
             let image = Var::from_tensor(&case.image(input)).unwrap();
             let output = case.forward(input, &image);
-            case.f.check(&format!("{input}_pred"), &spatial_mean(&output.cam), TENSOR);
+            case.check_logits(&format!("{input}_pred"), &output);
             case.f.check(&format!("{input}_pred_rv"), &spatial_mean(output.seed_cam()), TENSOR);
             let maps = heads.forward(&output.features).unwrap();
             case.f.check(&format!("{input}_f_map_1"), &maps.pixel, TENSOR);
             case.f.check(&format!("{input}_f_map_2_channel_mean"), &spatial_mean(&maps.region), TENSOR);
             case.check_channels(&format!("{input}_f_map_2_ch0_"), &maps.region);
-            for (name, map) in [
+            let outputs = [
                 ("S_cam", &output.cam),
                 ("S_cam_rv", output.seed_cam()),
                 ("S_f_map_1", &maps.pixel),
                 ("S_f_map_2", &maps.region),
-            ] {
-                let scalar = case.check_scalar(&format!("{input}_{name}"), map);
-                if input == "a" {
-                    case.check_gradients(name, &scalar, &image);
-                }
-            }
+            ];
+            case.check_scalars(input, &image, &outputs);
         }
     }
 }

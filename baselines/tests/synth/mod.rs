@@ -3,6 +3,7 @@
 
 mod cues;
 mod determinism;
+mod saliency;
 mod truth;
 
 use std::collections::BTreeMap;

@@ -102,26 +102,6 @@ fn boxes_hold_their_objects() {
 }
 
 #[test]
-fn saliency_is_the_truth_with_errors() {
-    let contrast = |saliency_error: f64| {
-        let set = Generated::new(&SynthConfig { saliency_error, ..small() });
-        let data = Dataset::open(&set.root(), "train").unwrap();
-        let (mut inside, mut outside) = ((0f64, 0f64), (0f64, 0f64));
-        for i in 0..data.len() {
-            let (mask, map) = (data.mask(i).unwrap(), data.saliency(i).unwrap().unwrap());
-            for (value, level) in mask.data.iter().zip(map.as_raw()).filter(|(value, _)| **value != VOID) {
-                let (sum, count) = if *value == 0 { &mut outside } else { &mut inside };
-                *sum += f64::from(*level) / 255.0;
-                *count += 1.0;
-            }
-        }
-        inside.0 / inside.1 - outside.0 / outside.1
-    };
-    let (none, some, all) = (contrast(0.0), contrast(0.2), contrast(1.0));
-    assert!(none > 0.85 && (0.4..none).contains(&some) && all.abs() < 0.1, "{none} {some} {all}");
-}
-
-#[test]
 fn the_readme_states_design_settings_and_figures() {
     let set = Generated::new(&SynthConfig { hue_noise: 0.125, ..small() });
     let readme = fs::read_to_string(set.root().join("README.md")).unwrap();
