@@ -35,7 +35,8 @@
 //! * [`ClassLayout`] and [`ImageLabels`]: foreground classes first, background last, everywhere.
 //! * [`ViewOutput`] is what a network makes of a view: logits, class activation maps, features.
 //! * [`Step`] is all a loss may look at, [`Objective`] what it asks for: named [`LossTerms`] and the memory to keep.
-//! * [`MemoryState`] is what outlives a step beside the parameters; [`PrototypeBank`] is what it is made of.
+//! * [`MemoryState`] is what outlives a step beside the parameters; [`PrototypeBank`] and
+//!   [`ClassQueue`] are what it is made of.
 //! * [`Sampler`] is where draws come from: [`SeededSampler`], or [`ReplaySampler`] for draws recorded elsewhere.
 //! * [`ParameterStore`] starts each parameter from the seed and its own name.
 //!
@@ -85,7 +86,7 @@ pub use baseline::{Baseline, BaselineSpec, Mode, ParameterGroup, Progress, Step,
 pub use error::{Error, Result};
 pub use init::ParameterStore;
 pub use label::{ClassLayout, ImageLabels};
-pub use memory::{MemoryState, PrototypeBank};
+pub use memory::{ClassQueue, MemoryState, PrototypeBank};
 pub use objective::{LossTerm, LossTerms, Objective, OmittedTerm, TermValue};
 pub use regularizer::{Regularized, Regularizer};
 pub use sampler::{ReplaySampler, Sampler, SeededSampler};

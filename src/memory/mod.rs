@@ -5,7 +5,9 @@
 //! evaluated twice, checked numerically or thrown away, and a checkpoint holds all of it.
 
 mod bank;
+mod queue;
 mod state;
 
 pub use bank::PrototypeBank;
+pub use queue::ClassQueue;
 pub use state::MemoryState;

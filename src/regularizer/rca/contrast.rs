@@ -1,0 +1,216 @@
+//! The contrast: region embeddings, mixed, against every slot of the memory.
+
+use candle_core::Tensor;
+
+use super::options::{ImageReduction, MixUp};
+use super::{RcaConfig, Regions};
+use crate::contrast::prototype_logits;
+use crate::error::{Result, expect_shape};
+use crate::label::ImageLabels;
+use crate::memory::ClassQueue;
+use crate::ops::{clamp, max_keepdim, unit};
+use crate::sampler::Sampler;
+
+const NORMALIZE_EPSILON: f64 = 1e-12;
+
+/// Far below any logit, and finite.
+const EXCLUDED: f64 = -1e30;
+
+/// A region and the one it is mixed with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RegionPair {
+    /// Image and class of the region.
+    pub own: (usize, usize),
+    /// Image and class of the partner; the region itself when there is none.
+    pub partner: (usize, usize),
+    /// Share of the region's own embedding, in `[0, 1]`; 1 without a partner.
+    pub share: f64,
+}
+
+/// The contrast of a batch, and what it is made of.
+#[derive(Clone, Debug)]
+pub struct RegionContrast {
+    /// Scalar.
+    pub value: Tensor,
+    /// Regions in the order of images and classes.
+    pub pairs: Vec<RegionPair>,
+    /// `(pairs, D)`: mixed embeddings, before they are made unit vectors.
+    pub embeddings: Tensor,
+    /// `(pairs)`: against the slots of the own class.
+    pub own: Tensor,
+    /// `(pairs)`: against the slots of the partner's class.
+    pub partner: Tensor,
+}
+
+/// For each class `c` of image `i`, `e` is the mean of the embedding map over the region, `e'` that of a partner: a class
+/// drawn from the labels of an image drawn from the batch, which may be the region itself. With `λ ~ Beta(b, b)` and rows
+/// `M` of the memory:
+///
+/// * `z = λ e + (1 - λ) e'`, `l_r = cos(z, M_r) / T - max`, the maximum over all rows, without gradient;
+/// * `X(z, k) = mean over rows r of class k of ln(max(exp(l_r) + Σ_s exp(l_s), clamp)) - l_r`, `s` running over the rows
+///   of all other classes;
+/// * `value = Σ_i mean_c [λ X(z, c) + (1 - λ) X(z, c')]`, or the mean over images.
+///
+/// Left out: regions without pixels, and classes without a written slot. A region whose partner is one of these, or whose
+/// partner image has no label, is not mixed. `None` when no region is left.
+///
+/// Draws come from the stream `mix/{image}/{class}` of each region: partner image, index into its labels, share.
+///
+/// # Shapes
+/// `embeddings (N, D, h, w)` of the regions' size, slots `(num_foreground, length, D)`, to a scalar. The gradient goes to
+/// the embeddings alone.
+///
+/// # Errors
+/// When the shapes differ.
+///
+/// # Reference
+/// Zhou et al., RCA (CVPR 2022), semantic contrast, as released.
+pub fn region_contrast(
+    embeddings: &Tensor,
+    regions: &Regions,
+    labels: &ImageLabels,
+    queue: &ClassQueue,
+    config: &RcaConfig,
+    sampler: &dyn Sampler,
+) -> Result<Option<RegionContrast>> {
+    let dim = embeddings.dims4()?.1;
+    let foreground = labels.layout().num_foreground();
+    expect_shape("queue", queue.slots(), [foreground.into(), "length".into(), dim.into()])?;
+    let pairs = draw_pairs(regions, labels, queue, config, sampler)?;
+    if pairs.is_empty() {
+        return Ok(None);
+    }
+    let (dtype, device) = (embeddings.dtype(), embeddings.device());
+    let column = |values: Vec<f64>| -> Result<Tensor> {
+        Ok(Tensor::from_vec(values, (pairs.len(), 1), device)?.to_dtype(dtype)?)
+    };
+    let share = column(pairs.iter().map(|pair| pair.share).collect())?;
+    let rest = column(pairs.iter().map(|pair| 1.0 - pair.share).collect())?;
+    let means = |which: fn(&RegionPair) -> (usize, usize)| {
+        regions.means(embeddings, &pairs.iter().map(which).collect::<Vec<_>>())
+    };
+    let own = means(|pair| pair.own)?;
+    let mixed = if pairs.iter().all(|pair| pair.share == 1.0) {
+        own
+    } else {
+        (own.broadcast_mul(&share)? + means(|pair| pair.partner)?.broadcast_mul(&rest)?)?
+    };
+    let against = Memory::new(&mixed, queue, config)?;
+    let own = against.contrast(pairs.iter().map(|pair| pair.own.1))?;
+    let partner = against.contrast(pairs.iter().map(|pair| pair.partner.1))?;
+    let each = ((&own * share.squeeze(1)?)? + (&partner * rest.squeeze(1)?)?)?;
+    let weights = column(image_weights(&pairs, labels.len(), config.image_reduction))?.squeeze(1)?;
+    let value = (each * weights)?.sum_all()?;
+    Ok(Some(RegionContrast { value, pairs, embeddings: mixed, own, partner }))
+}
+
+fn draw_pairs(
+    regions: &Regions,
+    labels: &ImageLabels,
+    queue: &ClassQueue,
+    config: &RcaConfig,
+    sampler: &dyn Sampler,
+) -> Result<Vec<RegionPair>> {
+    let has_meaning = |(image, class): (usize, usize)| regions.count(image, class) > 0.0 && queue.filled()[class] > 0;
+    let mut pairs = Vec::new();
+    for image in 0..labels.len() {
+        for &class in labels.of_image(image) {
+            let own = (image, class);
+            if has_meaning(own) {
+                let partner = match config.mixup {
+                    MixUp::Off => None,
+                    MixUp::Beta(parameter) => {
+                        let mut draws = sampler.fork(&format!("mix/{image}/{class}"));
+                        draw_partner(labels, parameter, draws.as_mut())?
+                    }
+                };
+                let (partner, share) = partner.filter(|(partner, _)| has_meaning(*partner)).unwrap_or((own, 1.0));
+                pairs.push(RegionPair { own, partner, share });
+            }
+        }
+    }
+    Ok(pairs)
+}
+
+// Image and class, and the share of the region itself; nothing when the image has no label.
+fn draw_partner(
+    labels: &ImageLabels,
+    parameter: f64,
+    draws: &mut dyn Sampler,
+) -> Result<Option<((usize, usize), f64)>> {
+    let image = draws.distinct(labels.len(), 1)?[0];
+    let classes = labels.of_image(image);
+    if classes.is_empty() {
+        return Ok(None);
+    }
+    let class = classes[draws.distinct(classes.len(), 1)?[0]];
+    Ok(Some(((image, class), draws.beta(parameter, parameter)?)))
+}
+
+// Mean over the regions of an image, then sum or mean over the images that have one.
+fn image_weights(pairs: &[RegionPair], images: usize, reduction: ImageReduction) -> Vec<f64> {
+    let mut regions = vec![0usize; images];
+    for pair in pairs {
+        regions[pair.own.0] += 1;
+    }
+    let taking_part = regions.iter().filter(|count| **count > 0).count();
+    let divisor = match reduction {
+        ImageReduction::Sum => 1,
+        ImageReduction::Mean => taking_part,
+    };
+    pairs.iter().map(|pair| 1.0 / (regions[pair.own.0] * divisor) as f64).collect()
+}
+
+/// Logits of a batch's regions against all slots.
+struct Memory<'a> {
+    /// `(pairs * classes, length)`: logits less the largest of their pair.
+    logits: Tensor,
+    /// `(pairs, classes)`: sums of exponentials over the slots of a class.
+    sums: Tensor,
+    /// `(classes, length)`: weights of a mean over the written slots.
+    weights: Tensor,
+    config: &'a RcaConfig,
+}
+
+impl<'a> Memory<'a> {
+    fn new(embeddings: &Tensor, queue: &ClassQueue, config: &'a RcaConfig) -> Result<Self> {
+        let (classes, length, dim) = queue.slots().dims3()?;
+        let (pairs, _) = embeddings.dims2()?;
+        let (dtype, device) = (embeddings.dtype(), embeddings.device());
+        let rows = unit(&queue.slots().detach().reshape(((), dim))?, 1, NORMALIZE_EPSILON)?;
+        let logits = prototype_logits(&unit(embeddings, 1, NORMALIZE_EPSILON)?, &rows, config.temperature)?;
+        let written = queue.written()?;
+        let is_full = queue.filled().iter().all(|filled| *filled as usize == length);
+        let logits = if is_full {
+            logits
+        } else {
+            let written = written.reshape((1, classes * length))?.broadcast_as(logits.shape())?;
+            written.where_cond(&logits, &Tensor::full(EXCLUDED, logits.shape(), device)?.to_dtype(dtype)?)?
+        };
+        let logits = logits.broadcast_sub(&max_keepdim(&logits.detach(), 1)?)?;
+        let sums = logits.exp()?.reshape((pairs, classes, length))?.sum(2)?;
+        let counts = queue.filled().iter().map(|filled| f64::from(*filled).max(1.0)).collect::<Vec<f64>>();
+        let counts = Tensor::from_vec(counts, (classes, 1), device)?.to_dtype(dtype)?;
+        let weights = written.to_dtype(dtype)?.broadcast_div(&counts)?;
+        Ok(Self { logits: logits.reshape((pairs * classes, length))?, sums, weights, config })
+    }
+
+    // `X(z, k)` of every pair, `k` being its entry of `of`.
+    fn contrast(&self, of: impl Iterator<Item = usize>) -> Result<Tensor> {
+        let (pairs, classes) = self.sums.dims2()?;
+        let (dtype, device) = (self.sums.dtype(), self.sums.device());
+        let of: Vec<u32> = of.map(|class| class as u32).collect();
+        let rows: Vec<u32> = of.iter().enumerate().map(|(pair, class)| (pair * classes) as u32 + class).collect();
+        let mut others = vec![1f64; pairs * classes];
+        for &row in &rows {
+            others[row as usize] = 0.0;
+        }
+        let others = Tensor::from_vec(others, (pairs, classes), device)?.to_dtype(dtype)?;
+        // Summed without the own class rather than subtracted from the whole: no digits are lost.
+        let negatives = (&self.sums * others)?.sum_keepdim(1)?;
+        let positives = self.logits.index_select(&Tensor::from_vec(rows, pairs, device)?, 0)?; // (pairs, length)
+        let weights = self.weights.index_select(&Tensor::from_vec(of, pairs, device)?, 0)?;
+        let sums = clamp(&positives.exp()?.broadcast_add(&negatives)?, self.config.clamp_min, f64::INFINITY)?;
+        Ok(((sums.log()? - positives)? * weights)?.sum(1)?)
+    }
+}
