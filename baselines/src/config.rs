@@ -10,6 +10,7 @@ use candle_wsss::regularizer::RegularizerConfig;
 use candle_wsss::{Baseline, ClassLayout};
 use serde::{Deserialize, Serialize};
 
+use crate::accumulate::AccumulateConfig;
 use crate::data::LoaderConfig;
 use crate::eps::{Eps, EpsConfig};
 use crate::error::{Error, Result};
@@ -45,6 +46,8 @@ pub struct RunConfig {
     pub train: TrainConfig,
     /// The optimizer.
     pub optimizer: PolySgdConfig,
+    /// Attention accumulated while training.
+    pub accumulate: AccumulateConfig,
     /// Inference of seeds.
     pub infer: InferConfig,
     /// Evaluation of seeds.
@@ -61,6 +64,7 @@ impl Default for RunConfig {
             loader: LoaderConfig::default(),
             train: TrainConfig::default(),
             optimizer: PolySgdConfig::default(),
+            accumulate: AccumulateConfig::default(),
             infer: InferConfig::default(),
             eval: EvalConfig::default(),
         }
@@ -270,6 +274,7 @@ impl RunConfig {
         self.loader.validate().map_err(|err| err.within("loader"))?;
         self.train.validate().map_err(|err| err.within("train"))?;
         self.optimizer.validate()?;
+        self.accumulate.validate().map_err(|err| err.within("accumulate"))?;
         self.infer.check()?;
         self.eval.validate().map_err(|err| err.within("eval"))
     }

@@ -6,7 +6,7 @@
 //!   [`Dataset`](data::Dataset) with masks, for evaluation; [`synth`] makes a data set of that layout.
 //! * [`backbone`], [`seam`] and [`eps`] are networks and their losses.
 //! * [`train`] takes optimizer steps on any baseline, and writes checkpoints.
-//! * [`infer`] makes seeds of a trained network, [`eval`] scores them, [`report`] puts methods side by side.
+//! * [`infer`] makes seeds of a trained network, [`accumulate`] of what it saw while it was trained; [`eval`] scores them, [`report`] puts methods side by side.
 //! * [`config`] is a run as one TOML file, [`run`] puts it to work, [`cli`] is what can be typed.
 //!
 //! ```
@@ -38,6 +38,8 @@ pub mod oaa;
 pub mod train;
 
 pub mod infer;
+
+pub mod accumulate;
 
 pub mod eval;
 

@@ -12,6 +12,7 @@ mod eval;
 mod hsc_step;
 mod infer;
 mod network;
+mod oaa;
 mod report;
 mod run;
 mod seam;

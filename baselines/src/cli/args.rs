@@ -129,6 +129,9 @@ pub struct SeedsArgs {
     /// Folder to make: arrays/ and png/
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// Folder of attention maps accumulated while training, to make the seeds of; the network is not run then
+    #[arg(long, value_name = "DIR")]
+    pub attention: Option<PathBuf>,
     /// Background score of the PNG files; the checkpoint's configuration decides without it
     #[arg(long, value_name = "SCORE")]
     pub background_score: Option<f64>,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use candle_core::Device;
 
+use crate::accumulate::AttentionInfo;
 use crate::cli::args::{
     Cli, Command, CompareArgs, ConfigArgs, EvalArgs, PretrainArgs, SeedsArgs, SynthArgs, TrainArgs,
 };
@@ -13,9 +14,9 @@ use crate::config::RunConfig;
 use crate::data::{Dataset, write_atomic};
 use crate::error::{Error, Result};
 use crate::run::{
-    CHECKPOINT_FILE, CONFIG_FILE, CompareOptions, CompareOutcome, Interrupt, Progress, SEED_ARRAYS, TrainJob,
-    check_plan, compare, discard_unstarted, evaluation, expect_writable, from_checkpoint, infer_seeds, open_folder,
-    pretrain, score_seeds, settle_config,
+    CHECKPOINT_FILE, CONFIG_FILE, CompareOptions, CompareOutcome, Interrupt, Progress, SEED_ARRAYS, SeedFolder,
+    TrainJob, check_plan, compare, discard_unstarted, evaluation, expect_writable, from_checkpoint, infer_seeds,
+    open_folder, pretrain, score_seeds, seeds_from_attention, settle_config,
 };
 use crate::settings;
 use crate::synth::{self, SynthConfig};
@@ -134,9 +135,17 @@ fn run_seeds(args: &SeedsArgs, progress: &Progress) -> Result<()> {
         ));
     }
     let interrupt = Interrupt::on_signal()?;
+    if let Some(attention) = &args.attention {
+        AttentionInfo::expect(attention)?;
+    }
     open_folder(&args.out, args.resume, SEED_ARRAYS)?;
     let score = args.background_score.unwrap_or(config.eval.background_score);
-    infer_seeds(model.as_ref(), &images, &config, score, &args.out, args.resume, progress, &interrupt)?;
+    if let Some(attention) = &args.attention {
+        let out = SeedFolder { path: &args.out, background_score: score, resume: args.resume };
+        seeds_from_attention(attention, &images, &out, progress, &interrupt)?;
+    } else {
+        infer_seeds(model.as_ref(), &images, &config, score, &args.out, args.resume, progress, &interrupt)?;
+    }
     say(&format!("wrote seeds of {} images to {}", images.len(), args.out.display()))
 }
 

@@ -76,8 +76,8 @@ fn network_maps(model: &dyn Baseline, view: &View, source: MapSource) -> Result<
     (0..view.image().dim(0)?).map(split).collect()
 }
 
-/// `(3, height, width)`.
-fn normalized(image: &RgbImage, normalization: Normalization, device: &Device) -> Result<Tensor> {
+/// The network's input of an image, `(3, height, width)`.
+pub(crate) fn normalized(image: &RgbImage, normalization: Normalization, device: &Device) -> Result<Tensor> {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let pixels = image.as_raw();
     let mut values = Vec::with_capacity(pixels.len());

@@ -12,9 +12,10 @@ use rayon::prelude::*;
 use crate::config::RunConfig;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
+use crate::run::attention::{attention_folder, seeds_from_attention};
 use crate::run::job::TrainJob;
 use crate::run::report::{CompareOutcome, Comparison, Unit, build_report};
-use crate::run::seeds::{SeedScores, infer_seeds, score_seeds};
+use crate::run::seeds::{SeedFolder, SeedScores, infer_seeds, score_seeds};
 use crate::run::{Interrupt, Progress};
 use crate::train::StepTimes;
 
@@ -210,9 +211,14 @@ fn train_and_score(
     let outcome = job(options, planned).run(options.resume, progress, interrupt)?;
     let seeds = planned.folder.join("seeds");
     let score = options.config.eval.background_score;
-    let network = outcome.model.for_inference(options.config, &planned.regularizers, options.dataset.layout())?;
     let images = options.dataset.images();
-    infer_seeds(network.as_ref(), images, options.config, score, &seeds, options.resume, progress, interrupt)?;
+    if options.config.accumulate.makes_seeds() {
+        let out = SeedFolder { path: &seeds, background_score: score, resume: options.resume };
+        seeds_from_attention(&attention_folder(&planned.folder), images, &out, progress, interrupt)?;
+    } else {
+        let network = outcome.model.for_inference(options.config, &planned.regularizers, options.dataset.layout())?;
+        infer_seeds(network.as_ref(), images, options.config, score, &seeds, options.resume, progress, interrupt)?;
+    }
     let scores: SeedScores = score_seeds(&seeds, &options.dataset, &options.config.eval)?;
     Ok(Unit {
         method: planned.method.clone(),

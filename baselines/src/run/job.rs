@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::RunConfig;
 use crate::data::{ImageSet, Loader, write_atomic};
 use crate::error::{Error, Result};
+use crate::run::attention::{AccumulationSchedule, accumulate, attention_folder};
 use crate::run::build::{Model, build};
 use crate::run::folder::{another_run, expect_same_config};
 use crate::run::{Interrupt, Progress};
@@ -81,12 +82,15 @@ impl TrainJob<'_> {
         let loader = Loader::new(Arc::clone(&self.images), self.config.loader.clone(), self.seed, self.device)
             .map_err(|err| err.within("loader"))?;
         let total = self.config.train.total_steps(loader.steps_per_epoch());
+        let schedule = AccumulationSchedule::new(self.config, loader.steps_per_epoch(), total)?;
         let mut model = build(self.config, self.regularizers, self.images.layout(), self.seed, self.device)?;
         let mut optimizer = PolySgd::new(self.config.optimizer.clone(), model.baseline.as_ref(), &model.store, total)?;
         let path = self.folder.join(CHECKPOINT_FILE);
         let (mut done, mut history) = (0, Vec::new());
         if resume && path.exists() {
             (done, history) = self.take_up(&path, &mut model, &mut optimizer)?;
+            // It may have been stopped before the epoch's maps were all accumulated.
+            self.accumulate(&schedule, done, &model, progress, interrupt)?;
         }
 
         let bar = progress.bar(&self.title, total);
@@ -104,9 +108,11 @@ impl TrainJob<'_> {
             bar.set_position(done as u64);
             bar.set_message(report.total.map(|total| format!("loss {total:.3}")).unwrap_or_default());
             history.push(record(report));
-            if interrupt.asked() && done < total {
+            let accumulated = self.accumulate(&schedule, done, &model, progress, interrupt);
+            if accumulated.is_err() || (interrupt.asked() && done < total) {
                 self.save(&path, done, &model, &optimizer, &history)?;
                 bar.abandon_with_message("interrupted");
+                interrupted_or(accumulated)?;
                 return Err(Error::Interrupted(format!(
                     " after {done} of {total} steps of {}; {} holds them, --resume goes on",
                     self.title,
@@ -129,6 +135,21 @@ impl TrainJob<'_> {
     pub fn expect_resumable(&self) -> Result<()> {
         let path = self.folder.join(CHECKPOINT_FILE);
         if path.exists() { self.expect_own(&path, &Checkpoint::read(&path, self.device)?.info) } else { Ok(()) }
+    }
+
+    // At the end of an epoch, and before its checkpoint.
+    fn accumulate(
+        &self,
+        schedule: &AccumulationSchedule,
+        done: usize,
+        model: &Model,
+        progress: &Progress,
+        interrupt: &Interrupt,
+    ) -> Result<()> {
+        let Some(pass) = schedule.pass_after(done) else { return Ok(()) };
+        let network = model.for_inference(self.config, self.regularizers, self.images.layout())?;
+        let folder = attention_folder(self.folder);
+        accumulate(network.as_ref(), &self.images, self.config, pass, &folder, progress, interrupt)
     }
 
     fn info(&self, step: usize) -> Result<CheckpointInfo> {
@@ -187,6 +208,14 @@ impl TrainJob<'_> {
 /// A set of images in a few words, for telling it from another.
 pub(crate) fn images_of(images: &ImageSet) -> String {
     format!("{}, {} to {}", images.len(), images.name(0), images.name(images.len() - 1))
+}
+
+// Being asked to stop is no failure of the accumulation: it is told like any other interruption.
+fn interrupted_or(accumulated: Result<()>) -> Result<()> {
+    match accumulated {
+        Err(Error::Interrupted(_)) => Ok(()),
+        other => other,
+    }
 }
 
 fn record(report: StepReport) -> StepRecord {

@@ -1,5 +1,6 @@
 //! Runs: a configuration put to work, in a folder of its own.
 
+mod attention;
 mod build;
 mod compare;
 mod folder;
@@ -10,6 +11,7 @@ mod progress;
 mod report;
 mod seeds;
 
+pub use attention::{ATTENTION_FOLDER, AccumulationPass, accumulate, attention_folder, seeds_from_attention};
 pub use build::{Model, build, from_checkpoint};
 pub use compare::{CompareOptions, check_plan, compare};
 pub(crate) use folder::discard_unstarted;
@@ -19,4 +21,4 @@ pub use job::{CHECKPOINT_FILE, METRICS_FILE, StepRecord, TrainJob, TrainOutcome,
 pub use pretrain::{PretrainSummary, expect_writable, pretrain};
 pub use progress::Progress;
 pub use report::{CompareOutcome, evaluation};
-pub use seeds::{SEED_ARRAYS, SeedScores, array_path, infer_seeds, png_path, score_seeds};
+pub use seeds::{SEED_ARRAYS, SeedFolder, SeedScores, array_path, infer_seeds, png_path, score_seeds};

@@ -42,22 +42,48 @@ pub fn infer_seeds(
     progress: &Progress,
     interrupt: &Interrupt,
 ) -> Result<()> {
+    let out = SeedFolder { path: folder, background_score, resume };
+    write_seed_folder(images, &out, progress, interrupt, |index| {
+        let image = images.image(index)?;
+        let normalization = config.loader.normalization;
+        infer_one(model, &image, images.labels(index), config, normalization)
+            .map_err(|err| named(images.name(index), err))
+    })
+}
+
+/// Where seeds go.
+#[derive(Clone, Copy, Debug)]
+pub struct SeedFolder<'a> {
+    /// The folder, which is made if it is not there.
+    pub path: &'a Path,
+    /// Score of the background in the PNG files.
+    pub background_score: f64,
+    /// Whether files that are there are kept.
+    pub resume: bool,
+}
+
+/// Writes the seeds `seeds_of` makes of every image: the files of [`infer_seeds`].
+pub(crate) fn write_seed_folder(
+    images: &ImageSet,
+    out: &SeedFolder<'_>,
+    progress: &Progress,
+    interrupt: &Interrupt,
+    seeds_of: impl Fn(usize) -> Result<SeedMaps> + Sync,
+) -> Result<()> {
+    let SeedFolder { path: folder, background_score, resume } = *out;
     for part in [SEED_ARRAYS, "png"] {
         let path = folder.join(part);
         std::fs::create_dir_all(&path).map_err(Error::io(&path))?;
     }
     let bar = progress.bar("seeds", images.len());
-    let inferred = (0..images.len()).into_par_iter().try_for_each(|index| {
+    let written = (0..images.len()).into_par_iter().try_for_each(|index| {
         if interrupt.asked() {
             return Err(Error::Interrupted(format!("; seeds finished by then are in {}", folder.display())));
         }
         let name = images.name(index);
         let (array, png) = (array_path(folder, name), png_path(folder, name));
         if !(resume && array.exists() && png.exists()) {
-            let image = images.image(index)?;
-            let normalization = config.loader.normalization;
-            let maps = infer_one(model, &image, images.labels(index), config, normalization)
-                .map_err(|err| named(name, err))?;
+            let maps = seeds_of(index)?;
             write_labels(&png, &maps, background_score)?;
             // Last, because it is what says the image is done.
             infer::write_seeds(&array, &maps, Precision::Half)?;
@@ -66,13 +92,13 @@ pub fn infer_seeds(
         Ok(())
     });
     bar.finish_and_clear();
-    if inferred.is_err() {
-        // Each goes only if it is empty: nothing was inferred then.
+    if written.is_err() {
+        // Each goes only if it is empty: nothing was made then.
         for path in [folder.join(SEED_ARRAYS), folder.join("png"), folder.to_path_buf()] {
             drop(std::fs::remove_dir(path));
         }
     }
-    inferred
+    written
 }
 
 fn infer_one(
