@@ -12,6 +12,7 @@ mod eval;
 mod hsc_step;
 mod infer;
 mod network;
+mod ppc_step;
 mod report;
 mod run;
 mod seam;
