@@ -13,6 +13,7 @@ mod hsc_step;
 mod infer;
 mod network;
 mod oaa;
+mod ppc_step;
 mod report;
 mod run;
 mod seam;
