@@ -7,5 +7,6 @@ mod hsc;
 mod ops;
 mod ppc;
 mod pss;
+mod rca;
 mod seed;
 mod tidy;
