@@ -33,11 +33,12 @@ pub(super) fn max_norm(map: &[f64]) -> Vec<f64> {
     rectified.iter().map(|r| (r - least - 1e-5).max(0.0) / (most - least + 1e-5)).collect()
 }
 
-/// One forward pass: whose, the image's size, and what was drawn if it trained.
+/// One forward pass: whose, the image's size, whether it left a graph, and what was drawn if it trained.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Pass {
     pub(super) by: &'static str,
     pub(super) size: (usize, usize),
+    pub(super) has_graph: bool,
     pub(super) draw: Option<f64>,
 }
 
@@ -61,8 +62,9 @@ impl Baseline for Probe {
             Mode::Eval => None,
             Mode::Train(sampler) => Some(sampler.uniform(1)?[0]),
         };
-        self.log.lock().unwrap().push(Pass { by: self.by, size: (height, width), draw });
         let output = self.toy.forward(view, Mode::Eval)?;
+        let has_graph = output.cam.track_op() || output.features.track_op();
+        self.log.lock().unwrap().push(Pass { by: self.by, size: (height, width), has_graph, draw });
         let (_, _, h, w) = output.cam.dims4()?;
         let refined_cam = Some(resize_bilinear(&output.cam.sqr()?, (h.div_ceil(2), w.div_ceil(2)), Corners::Aligned)?);
         Ok(ViewOutput { refined_cam, ..output })

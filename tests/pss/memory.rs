@@ -157,7 +157,7 @@ fn memory_that_does_not_fit_is_refused_and_changes_nothing() {
                 state.insert(key, &value).unwrap();
             }
         }
-        for key in surplus {
+        if let Some(key) = surplus {
             state.insert(key, &Tensor::zeros(1, DType::F64, &Device::Cpu).unwrap()).unwrap();
         }
         state
