@@ -2,6 +2,5 @@
 
 #![allow(clippy::unwrap_used, reason = "a test helper that fails is a test that fails")]
 
-mod generator;
 mod parity;
 mod small;

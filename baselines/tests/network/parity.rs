@@ -14,8 +14,8 @@ use candle_wsss_baselines::config::BaselineConfig;
 use candle_wsss_baselines::eps::EpsConfig;
 use candle_wsss_baselines::seam::{PcmConfig, SeamConfig, background_to_last, pcm};
 
-use super::generator::{Generator, parse};
 use crate::fixture::Fixture;
+use crate::support::generator::{Generator, parse};
 use crate::support::{background_last, spatial_mean};
 
 /// Float32 on both sides.

@@ -1,4 +1,4 @@
-//! The generator of weights and images that both sides share.
+//! The deterministic generator of weights and images that the references share with these tests.
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
@@ -6,23 +6,23 @@ use serde_json::Value;
 
 /// `offset + scale * s`, or `offset + scale * u`.
 #[derive(Clone, Copy)]
-pub(super) enum Draw {
+pub(crate) enum Draw {
     Weight { std: f64 },
     Symmetric { offset: f64, scale: f64 },
     Unit { offset: f64, scale: f64 },
 }
 
 /// The deterministic generator, its rules as the sidecar words them.
-pub(super) struct Generator<'a> {
-    pub(super) rules: &'a Value,
+pub(crate) struct Generator<'a> {
+    pub(crate) rules: &'a Value,
 }
 
 impl Generator<'_> {
-    pub(super) fn rule(&self, name: &str) -> &str {
+    pub(crate) fn rule(&self, name: &str) -> &str {
         self.rules[name].as_str().unwrap_or_else(|| panic!("no rule {name}"))
     }
 
-    pub(super) fn draw_of(&self, name: &str, kind: &str, dims: &[usize]) -> Draw {
+    pub(crate) fn draw_of(&self, name: &str, kind: &str, dims: &[usize]) -> Draw {
         let leaf = name.rsplit('.').next().unwrap();
         let rule = match (kind, leaf) {
             ("BatchNorm2d", leaf) => self.rule(&format!("bn_{leaf}")),
@@ -35,7 +35,7 @@ impl Generator<'_> {
         parse(rule, dims[1..].iter().product())
     }
 
-    pub(super) fn tensor(&self, name: &str, draw: Draw, dims: &[usize]) -> Tensor {
+    pub(crate) fn tensor(&self, name: &str, draw: Draw, dims: &[usize]) -> Tensor {
         let name = format!("{}{name}", self.rule("prefix"));
         let start = name
             .bytes()
@@ -59,7 +59,7 @@ fn value(start: u64, index: usize, draw: Draw) -> f64 {
     }
 }
 
-pub(super) fn parse(rule: &str, fan_in: usize) -> Draw {
+pub(crate) fn parse(rule: &str, fan_in: usize) -> Draw {
     let number = |text: &str| text.trim().parse::<f64>().unwrap_or_else(|_| panic!("rule {rule}"));
     if let Some(std) = rule.strip_prefix("(s*sqrt(3))*") {
         let std = std.split([',', ' ']).next().unwrap();
