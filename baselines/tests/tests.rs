@@ -4,6 +4,7 @@
 #[allow(dead_code, reason = "shared with the core crate's tests; each uses its part")]
 mod fixture;
 
+mod backbone;
 mod cli;
 mod config;
 mod data;

@@ -4,7 +4,8 @@ use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use candle_wsss::{Result, Sampler};
 
-use super::layers::{BatchNormRelu, Conv, ConvShape, dropout2d};
+use super::batch_norm::{Activation, BatchNorm};
+use super::layers::{Conv, ConvShape, dropout2d};
 use super::resnet38d::ResNet38dConfig;
 
 /// What a block makes of its input.
@@ -31,9 +32,9 @@ pub(crate) struct BasicShape {
 /// Two 3x3 convolutions.
 #[derive(Clone, Debug)]
 pub(crate) struct BasicBlock {
-    bn_branch2a: BatchNormRelu,
+    bn_branch2a: BatchNorm,
     conv_branch2a: Conv,
-    bn_branch2b1: BatchNormRelu,
+    bn_branch2b1: BatchNorm,
     conv_branch2b1: Conv,
     conv_branch1: Option<Conv>,
 }
@@ -47,14 +48,16 @@ impl BasicBlock {
         let BasicShape { input, middle, output, stride, first_dilation, dilation } = shape;
         let conv =
             |shape: ConvShape, name: &str| Ok::<_, candle_wsss::Error>(Conv::new(shape, &vb.pp(name))?.frozen(frozen));
+        let batch_norm =
+            |channels, vb: &_| BatchNorm::new(channels, config.batch_norm_settings(), Activation::Relu, vb);
         let first = ConvShape { input, output: middle, kernel: 3, stride, dilation: first_dilation };
         let second = ConvShape { input: middle, output, kernel: 3, stride: 1, dilation };
         let shortcut = ConvShape { input, output, kernel: 1, stride, dilation: 1 };
         let same_shape = input == output && stride == 1;
         Ok(Self {
-            bn_branch2a: BatchNormRelu::new(input, config, &vb.pp("bn_branch2a"))?,
+            bn_branch2a: batch_norm(input, &vb.pp("bn_branch2a"))?,
             conv_branch2a: conv(first, "conv_branch2a")?,
-            bn_branch2b1: BatchNormRelu::new(middle, config, &vb.pp("bn_branch2b1"))?,
+            bn_branch2b1: batch_norm(middle, &vb.pp("bn_branch2b1"))?,
             conv_branch2b1: conv(second, "conv_branch2b1")?,
             conv_branch1: if same_shape { None } else { Some(conv(shortcut, "conv_branch1")?) },
         })
@@ -89,11 +92,11 @@ pub(crate) struct BottleneckShape {
 /// A 3x3 convolution between two 1x1 ones, with dropout before the second and the third; always a projected shortcut.
 #[derive(Clone, Debug)]
 pub(crate) struct BottleneckBlock {
-    bn_branch2a: BatchNormRelu,
+    bn_branch2a: BatchNorm,
     conv_branch2a: Conv,
-    bn_branch2b1: BatchNormRelu,
+    bn_branch2b1: BatchNorm,
     conv_branch2b1: Conv,
-    bn_branch2b2: BatchNormRelu,
+    bn_branch2b2: BatchNorm,
     conv_branch2b2: Conv,
     conv_branch1: Conv,
     dropout: f64,
@@ -114,13 +117,15 @@ impl BottleneckBlock {
     ) -> Result<Self> {
         let vb = vb.pp(name);
         let BottleneckShape { input, middle: [narrow, middle], output, dilation } = shape;
+        let batch_norm =
+            |channels, vb: &_| BatchNorm::new(channels, config.batch_norm_settings(), Activation::Relu, vb);
         let wide = ConvShape { input: narrow, output: middle, kernel: 3, stride: 1, dilation };
         Ok(Self {
-            bn_branch2a: BatchNormRelu::new(input, config, &vb.pp("bn_branch2a"))?,
+            bn_branch2a: batch_norm(input, &vb.pp("bn_branch2a"))?,
             conv_branch2a: Conv::new(ConvShape::pointwise(input, narrow), &vb.pp("conv_branch2a"))?,
-            bn_branch2b1: BatchNormRelu::new(narrow, config, &vb.pp("bn_branch2b1"))?,
+            bn_branch2b1: batch_norm(narrow, &vb.pp("bn_branch2b1"))?,
             conv_branch2b1: Conv::new(wide, &vb.pp("conv_branch2b1"))?,
-            bn_branch2b2: BatchNormRelu::new(middle, config, &vb.pp("bn_branch2b2"))?,
+            bn_branch2b2: batch_norm(middle, &vb.pp("bn_branch2b2"))?,
             conv_branch2b2: Conv::new(ConvShape::pointwise(middle, output), &vb.pp("conv_branch2b2"))?,
             conv_branch1: Conv::new(ConvShape::pointwise(input, output), &vb.pp("conv_branch1"))?,
             dropout,

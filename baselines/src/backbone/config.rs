@@ -7,15 +7,18 @@ use candle_wsss::{ParameterGroup, Result};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Backbone, BackboneSpec, ResNet38d, ResNet38dConfig};
+use super::{Backbone, BackboneSpec, ResNet38d, ResNet38dConfig, Vgg16, Vgg16Config};
 
 /// The trunk, its kind in the field `type`; without that field a ResNet38d.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type")]
 pub enum BackboneConfig {
     /// The wide residual network of SEAM and EPS.
     #[serde(rename = "resnet38d")]
     ResNet38d(ResNet38dConfig),
+    /// The plain network of OAA and RCA.
+    #[serde(rename = "vgg16")]
+    Vgg16(Vgg16Config),
 }
 
 impl<'de> Deserialize<'de> for BackboneConfig {
@@ -26,13 +29,15 @@ impl<'de> Deserialize<'de> for BackboneConfig {
         let fields = toml::Value::Table(fields);
         match kind.as_str() {
             RESNET38D => ResNet38dConfig::deserialize(fields).map(Self::ResNet38d),
-            _ => return Err(D::Error::unknown_variant(&kind, &[RESNET38D])),
+            VGG16 => Vgg16Config::deserialize(fields).map(Self::Vgg16),
+            _ => return Err(D::Error::unknown_variant(&kind, &[RESNET38D, VGG16])),
         }
         .map_err(D::Error::custom)
     }
 }
 
 const RESNET38D: &str = "resnet38d";
+const VGG16: &str = "vgg16";
 
 impl Default for BackboneConfig {
     fn default() -> Self {
@@ -48,6 +53,7 @@ impl BackboneConfig {
     pub fn validate(&self, path: &str) -> Result<()> {
         match self {
             Self::ResNet38d(config) => config.validate(path),
+            Self::Vgg16(config) => config.validate(path),
         }
     }
 
@@ -58,6 +64,7 @@ impl BackboneConfig {
     pub fn build(&self, vb: VarBuilder<'_>) -> Result<Arc<dyn Backbone>> {
         Ok(match self {
             Self::ResNet38d(config) => Arc::new(ResNet38d::new(config, vb)?),
+            Self::Vgg16(config) => Arc::new(Vgg16::new(config, vb)?),
         })
     }
 
@@ -65,6 +72,7 @@ impl BackboneConfig {
     pub fn spec(&self) -> BackboneSpec {
         match self {
             Self::ResNet38d(config) => config.spec(),
+            Self::Vgg16(config) => config.spec(),
         }
     }
 
@@ -72,6 +80,7 @@ impl BackboneConfig {
     pub fn scaled(&self, channels: usize) -> usize {
         match self {
             Self::ResNet38d(config) => config.scaled(channels),
+            Self::Vgg16(config) => config.scaled(channels),
         }
     }
 
@@ -79,6 +88,7 @@ impl BackboneConfig {
     pub fn parameter_group(&self, name: &str) -> ParameterGroup {
         match self {
             Self::ResNet38d(config) => config.parameter_group(name),
+            Self::Vgg16(config) => config.parameter_group(name),
         }
     }
 }

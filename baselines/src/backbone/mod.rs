@@ -3,14 +3,19 @@
 //! Every trunk is a [`Backbone`]; [`BackboneConfig`] names one in a configuration file. Parameters have the names of the
 //! released PyTorch networks, so their weights load as they are.
 
+mod batch_norm;
 mod block;
+mod check;
 mod config;
 mod layers;
 mod resnet38d;
+mod vgg16;
 
+pub use batch_norm::BatchNormMode;
 pub use config::BackboneConfig;
 pub(crate) use layers::{Conv, ConvShape, check_dropout, dropout2d};
-pub use resnet38d::{BatchNormMode, ResNet38d, ResNet38dConfig};
+pub use resnet38d::{ResNet38d, ResNet38dConfig};
+pub use vgg16::{Vgg16, Vgg16Config};
 
 use candle_core::Tensor;
 use candle_wsss::{Result, Sampler};

@@ -6,21 +6,11 @@ use candle_wsss::error::expect_shape;
 use candle_wsss::{Error, ParameterGroup, Result, Sampler};
 use serde::{Deserialize, Serialize};
 
+use super::batch_norm::{Activation, BatchNorm, BatchNormMode, BatchNormSettings};
 use super::block::{BasicBlock, BasicShape, BottleneckBlock, BottleneckShape};
-use super::layers::{BatchNormRelu, Conv, ConvShape, check_dropout};
+use super::check;
+use super::layers::{Conv, ConvShape, check_dropout};
 use super::{Backbone, BackboneSpec, Taps};
-
-/// Where batch normalisation takes its statistics from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BatchNormMode {
-    /// From the pretrained weights; never trained. What the released code does.
-    #[default]
-    Frozen,
-    /// From the batch, while training. Weights are trained, and every training pass moves the running statistics, which
-    /// evaluation uses. For training from nothing.
-    Train,
-}
 
 /// Size and training of a [`ResNet38d`]. The default is the released network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,20 +53,18 @@ impl ResNet38dConfig {
     /// Naming the field, behind `path`.
     pub fn validate(&self, path: &str) -> Result<()> {
         let field = |name: &str| format!("{path}.{name}");
-        if !(1..=STEM).contains(&self.width_divisor) {
-            let reason = format!("must be from 1 to {STEM}, is {}", self.width_divisor);
-            return Err(Error::config(field("width_divisor"), reason));
-        }
-        if self.batch_norm_epsilon.is_nan() || self.batch_norm_epsilon <= 0.0 {
-            let reason = format!("must be positive, is {}", self.batch_norm_epsilon);
-            return Err(Error::config(field("batch_norm_epsilon"), reason));
-        }
-        if !(self.batch_norm_momentum > 0.0 && self.batch_norm_momentum <= 1.0) {
-            let reason = format!("must be above 0 and at most 1, is {}", self.batch_norm_momentum);
-            return Err(Error::config(field("batch_norm_momentum"), reason));
-        }
+        check::width_divisor(path, self.width_divisor, STEM)?;
+        self.batch_norm_settings().validate(path)?;
         check_dropout(&field("dropout_b6"), self.dropout_b6)?;
         check_dropout(&field("dropout_b7"), self.dropout_b7)
+    }
+
+    pub(super) fn batch_norm_settings(&self) -> BatchNormSettings {
+        BatchNormSettings {
+            mode: self.batch_norm,
+            epsilon: self.batch_norm_epsilon,
+            momentum: self.batch_norm_momentum,
+        }
     }
 
     /// Stride and channels of the trunk.
@@ -156,7 +144,7 @@ pub struct ResNet38d {
     b5: Vec<BasicBlock>,
     b6: BottleneckBlock,
     b7: BottleneckBlock,
-    bn7: BatchNormRelu,
+    bn7: BatchNorm,
 }
 
 impl ResNet38d {
@@ -194,7 +182,7 @@ impl ResNet38d {
             b5: B5.build(input, false, config, &vb)?,
             b6: BottleneckBlock::new(b6, config.dropout_b6, "b6", config, &vb)?,
             b7: BottleneckBlock::new(b7, config.dropout_b7, "b7", config, &vb)?,
-            bn7: BatchNormRelu::new(at(CONV6), config, &vb.pp("bn7"))?,
+            bn7: BatchNorm::new(at(CONV6), config.batch_norm_settings(), Activation::Relu, &vb.pp("bn7"))?,
         })
     }
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test helper that fails is a test that fails")]
 
+pub(crate) mod generator;
+
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor, Var};

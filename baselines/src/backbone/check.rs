@@ -1,0 +1,54 @@
+//! Ranges that several trunks have in common.
+
+use candle_core::Tensor;
+use candle_wsss::error::expect_shape;
+use candle_wsss::{Error, Result};
+
+/// `1..=most` for the field `width_divisor`.
+///
+/// # Errors
+/// Naming the field, behind `path`.
+pub(super) fn width_divisor(path: &str, divisor: usize, most: usize) -> Result<()> {
+    if (1..=most).contains(&divisor) {
+        return Ok(());
+    }
+    Err(Error::config(format!("{path}.width_divisor"), format!("must be from 1 to {most}, is {divisor}")))
+}
+
+/// `0..=stages` for the field `frozen_stages`.
+///
+/// # Errors
+/// Naming the field, behind `path`.
+pub(super) fn frozen_stages(path: &str, frozen: usize, stages: usize) -> Result<()> {
+    if frozen <= stages {
+        return Ok(());
+    }
+    Err(Error::config(format!("{path}.frozen_stages"), format!("must be at most {stages}, is {frozen}")))
+}
+
+/// 8, 16 or 32 for the field `output_stride`.
+///
+/// # Errors
+/// Naming the field, behind `path`.
+pub(super) fn output_stride(path: &str, stride: usize) -> Result<()> {
+    if [8, 16, 32].contains(&stride) {
+        return Ok(());
+    }
+    Err(Error::config(format!("{path}.output_stride"), format!("must be 8, 16 or 32, is {stride}")))
+}
+
+/// `(N, 3, H, W)` with sides of at least so many pixels.
+///
+/// # Errors
+/// When the shape is another.
+pub(super) fn image(image: &Tensor, least: usize) -> Result<()> {
+    expect_shape("image", image, ["N".into(), 3.into(), "H".into(), "W".into()])?;
+    if image.dims()[2..].iter().all(|side| *side >= least) {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        what: "image".to_string(),
+        expected: format!("(N, 3, {least}.., {least}..)"),
+        got: image.dims().to_vec(),
+    })
+}
