@@ -21,10 +21,14 @@ use crate::seam::{Seam, SeamConfig};
 use crate::settings;
 use crate::train::PolySgdConfig;
 
+mod overlay;
+
 /// Configurations that come with the program.
-const BUILTIN: [(&str, &str); 3] = [
+const BUILTIN: [(&str, &str); 5] = [
     ("embedded", include_str!("../configs/embedded.toml")),
     ("voc12-seam", include_str!("../configs/voc12-seam.toml")),
+    ("voc12-eps", include_str!("../configs/voc12-eps.toml")),
+    ("voc12-vgg16-oaa", include_str!("../configs/voc12-vgg16-oaa.toml")),
     ("pretrain", include_str!("../configs/pretrain.toml")),
 ];
 
@@ -52,6 +56,10 @@ pub struct RunConfig {
     pub infer: InferConfig,
     /// Evaluation of seeds.
     pub eval: EvalConfig,
+    /// Further baselines by name: what is different under each, any field but `seed`. See
+    /// [`with_baseline`](Self::with_baseline).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub baselines: BTreeMap<String, toml::Table>,
 }
 
 impl Default for RunConfig {
@@ -67,6 +75,7 @@ impl Default for RunConfig {
             accumulate: AccumulateConfig::default(),
             infer: InferConfig::default(),
             eval: EvalConfig::default(),
+            baselines: BTreeMap::new(),
         }
     }
 }
@@ -251,12 +260,7 @@ impl RunConfig {
         self.regularizers =
             self.regularizers.into_iter().map(|(key, config)| (key.clone(), config.named(&key))).collect();
         for key in self.regularizers.keys() {
-            let plain = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-            if !plain || key == "none" || key == "model" || key == "memory" || key == "optim" {
-                return Err(Error::Config(format!(
-                    "config field `regularizers.{key}`: a name has letters, digits, - and _, and is none of none, model, memory, optim"
-                )));
-            }
+            expect_name("regularizers", key, &["none", "model", "memory", "optim"])?;
         }
         self.validate()?;
         Ok(self)
@@ -276,7 +280,8 @@ impl RunConfig {
         self.optimizer.validate()?;
         self.accumulate.validate().map_err(|err| err.within("accumulate"))?;
         self.infer.check()?;
-        self.eval.validate().map_err(|err| err.within("eval"))
+        self.eval.validate().map_err(|err| err.within("eval"))?;
+        self.check_overlays()
     }
 
     /// The whole configuration as TOML.
@@ -292,9 +297,11 @@ impl RunConfig {
     /// # Errors
     /// When a value cannot be written.
     pub fn differences(&self, other: &Self) -> Result<Vec<(String, String, String)>> {
-        let table =
-            |config: &Self| toml::Table::try_from(config).map_err(|err| Error::Config(format!("configuration: {err}")));
-        Ok(settings::differences(&table(self)?, &table(other)?))
+        Ok(settings::differences(&self.to_table()?, &other.to_table()?))
+    }
+
+    fn to_table(&self) -> Result<toml::Table> {
+        toml::Table::try_from(self).map_err(|err| Error::Config(format!("configuration: {err}")))
     }
 
     /// Regularizers of a method: `none`, a name, or several joined by `+`.
@@ -322,4 +329,15 @@ impl RunConfig {
         }
         Ok(stack)
     }
+}
+
+// Names are scopes of parameters and parts of file names, and `+` and `,` stand between them.
+fn expect_name(table: &str, name: &str, taken: &[&str]) -> Result<()> {
+    let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    if plain && !taken.contains(&name) {
+        return Ok(());
+    }
+    let but = if taken.is_empty() { String::new() } else { format!(", and is none of {}", taken.join(", ")) };
+    let reason = format!("a name has letters, digits, - and _{but}");
+    Err(candle_wsss::Error::config(format!("{table}.{name}"), reason).into())
 }

@@ -34,6 +34,119 @@ pub(crate) fn on_top<T: DeserializeOwned + Serialize>(base: &T, origin: &str, se
     parse(&text, origin, settings)
 }
 
+/// A table with another merged over it; `path` is where the other one stands, for the messages.
+///
+/// Tables merge key by key. One whose `type` differs replaces what was there, and so does a choice written as a table
+/// of one key, as `target_view = { size = 64 }` over `{ factor = 0.3 }`.
+///
+/// # Errors
+/// When a key is unknown or a value of the wrong kind, naming the key.
+pub(crate) fn overlaid<T: DeserializeOwned>(base: &toml::Table, overlay: &toml::Table, path: &str) -> Result<T> {
+    try_overlaid(base, overlay).map_err(|err| {
+        let key = culprit::<T>(base, overlay, &err).join(".");
+        candle_wsss::Error::config(format!("{path}.{key}"), one_line(&err)).into()
+    })
+}
+
+fn try_overlaid<T: DeserializeOwned>(base: &toml::Table, overlay: &toml::Table) -> Result<T, toml::de::Error> {
+    let with = |choices: &[Keys]| merged(base, overlay, &[], choices).try_into::<T>();
+    // A choice cannot be told from a structure of one field by its looks, but two choices at once are refused.
+    with(&[]).or_else(|err| {
+        let mut choices = choices(base, overlay, &[]);
+        with(&choices).map_err(|_| err)?;
+        for index in (0..choices.len()).rev() {
+            let mut fewer = choices.clone();
+            fewer.remove(index);
+            if with(&fewer).is_ok() {
+                choices = fewer;
+            }
+        }
+        with(&choices)
+    })
+}
+
+type Keys = Vec<String>;
+
+fn below(path: &[String], key: &str) -> Keys {
+    path.iter().cloned().chain([key.to_string()]).collect()
+}
+
+fn merged(base: &toml::Table, overlay: &toml::Table, path: &[String], choices: &[Keys]) -> toml::Table {
+    let mut table = base.clone();
+    for (key, value) in overlay {
+        let path = below(path, key);
+        let value = match (base.get(key), value) {
+            (Some(toml::Value::Table(under)), toml::Value::Table(over))
+                if !is_another_kind(under, over) && !choices.contains(&path) =>
+            {
+                toml::Value::Table(merged(under, over, &path, choices))
+            }
+            _ => value.clone(),
+        };
+        table.insert(key.clone(), value);
+    }
+    table
+}
+
+fn is_another_kind(under: &toml::Table, over: &toml::Table) -> bool {
+    over.get(KIND).zip(under.get(KIND)).is_some_and(|(over, under)| over != under)
+}
+
+/// The field that says which of several configurations a table is.
+const KIND: &str = "type";
+
+// Places where both tables have one key, and not the same.
+fn choices(base: &toml::Table, overlay: &toml::Table, path: &[String]) -> Vec<Keys> {
+    let mut found = Vec::new();
+    for (key, value) in overlay {
+        let (Some(toml::Value::Table(under)), toml::Value::Table(over)) = (base.get(key), value) else { continue };
+        let path = below(path, key);
+        if under.len() == 1 && over.len() == 1 && under.keys().ne(over.keys()) {
+            found.push(path);
+        } else if !is_another_kind(under, over) {
+            found.extend(choices(under, over, &path));
+        }
+    }
+    found
+}
+
+// The last of those keys without which the failure is another one.
+fn culprit<T: DeserializeOwned>(base: &toml::Table, overlay: &toml::Table, err: &toml::de::Error) -> Keys {
+    let mut leaves = leaves(overlay, &[]);
+    for index in (0..leaves.len()).rev() {
+        let mut fewer = leaves.clone();
+        fewer.remove(index);
+        let failure = try_overlaid::<T>(base, &planted(&fewer)).err();
+        if failure.is_some_and(|other| other.to_string() == err.to_string()) {
+            leaves = fewer;
+        }
+    }
+    let is_kind = |(path, _): &&(Keys, toml::Value)| path.last().is_some_and(|key| key == KIND);
+    let named = leaves.iter().rfind(|leaf| !is_kind(leaf)).or(leaves.last());
+    named.map(|(path, _)| path.clone()).unwrap_or_default()
+}
+
+fn leaves(table: &toml::Table, path: &[String]) -> Vec<(Keys, toml::Value)> {
+    let of = |(key, value): (&String, &toml::Value)| match value {
+        toml::Value::Table(inner) if !inner.is_empty() => leaves(inner, &below(path, key)),
+        value => vec![(below(path, key), value.clone())],
+    };
+    table.iter().flat_map(of).collect()
+}
+
+fn planted(leaves: &[(Keys, toml::Value)]) -> toml::Table {
+    let mut table = toml::Table::new();
+    for (path, value) in leaves {
+        let mut at = &mut table;
+        for (depth, key) in path.iter().enumerate() {
+            let own = if depth + 1 == path.len() { value.clone() } else { toml::Value::Table(toml::Table::new()) };
+            let toml::Value::Table(inner) = at.entry(key.clone()).or_insert(own) else { break };
+            at = inner;
+        }
+    }
+    table
+}
+
 /// Paths at which two tables differ, the values in `first` and `second` with them.
 pub(crate) fn differences(first: &toml::Table, second: &toml::Table) -> Vec<(String, String, String)> {
     let mut found = Vec::new();

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "wsss", version, after_help = EXIT_CODES, propagate_version = true)]
 pub struct Cli {
-    /// Draw no progress bars; results still go to stdout.
+    /// Say nothing on the way; results still go to stdout.
     #[arg(long, short, global = true, display_order = 100)]
     pub quiet: bool,
     /// What to do.
@@ -50,7 +50,7 @@ pub enum Command {
 /// Which configuration, and what to change in it.
 #[derive(Clone, Debug, Args)]
 pub struct ConfigSource {
-    /// TOML file, or a built-in: embedded, voc12-seam, pretrain
+    /// TOML file, or a built-in: embedded, voc12-seam, voc12-eps, voc12-vgg16-oaa, pretrain
     #[arg(long, default_value = "embedded", value_name = "FILE")]
     pub config: String,
     /// Change one field, as in `--set loader.batch_size=4`; may come several times
@@ -80,7 +80,7 @@ pub struct PretrainArgs {
     /// File to write
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-    /// TOML file, or a built-in: embedded, voc12-seam, pretrain
+    /// TOML file, or a built-in: embedded, voc12-seam, voc12-eps, voc12-vgg16-oaa, pretrain
     #[arg(long, default_value = "pretrain", value_name = "FILE")]
     pub config: String,
     /// Change one field of the configuration, as in `--set train.steps=300`; may come several times
@@ -103,6 +103,9 @@ pub struct TrainArgs {
     /// Folder to make
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// Baseline by its name in the configuration's [baselines]; the configured one without it
+    #[arg(long, value_name = "NAME")]
+    pub baseline: Option<String>,
     /// Regularizers on the baseline: none, a name of the configuration, or several joined by +
     #[arg(long, default_value = "none", value_name = "METHOD")]
     pub regularizers: String,
@@ -161,6 +164,9 @@ pub struct EvalArgs {
     /// Print JSON in place of the table
     #[arg(long)]
     pub json: bool,
+    /// Baseline by its name in the configuration's [baselines]; the configured one without it
+    #[arg(long, value_name = "NAME")]
+    pub baseline: Option<String>,
     /// Configuration, of which [eval] counts
     #[command(flatten)]
     pub source: ConfigSource,
@@ -184,11 +190,14 @@ pub struct CompareArgs {
     /// Folder to make
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// Baselines, commas between them: names of the configuration's [baselines]; the configured one without it
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub baselines: Vec<String>,
     /// Methods, commas between them: each is none, a regularizer of the configuration, or several joined by +.
-    /// Differences are to the first
+    /// Differences are to the first on the same baseline
     #[arg(long, default_value = "none,hsc", value_delimiter = ',', value_name = "METHODS")]
     pub regularizers: Vec<String>,
-    /// Trainings per method, each with a seed of its own, the same for all methods
+    /// Trainings per method and baseline, each with a seed of its own, the same for all of them
     #[arg(long, default_value_t = 3)]
     pub repeats: usize,
     /// Trainings at a time; without it, one per core. The numbers do not depend on it
@@ -211,6 +220,9 @@ pub struct CompareArgs {
 /// `wsss config`.
 #[derive(Debug, Args)]
 pub struct ConfigArgs {
+    /// Baseline by its name in the configuration's [baselines]; the configured one without it
+    #[arg(long, value_name = "NAME")]
+    pub baseline: Option<String>,
     /// Configuration
     #[command(flatten)]
     pub source: ConfigSource,

@@ -8,9 +8,9 @@ use candle_core::Device;
 
 use crate::accumulate::AttentionInfo;
 use crate::cli::args::{
-    Cli, Command, CompareArgs, ConfigArgs, EvalArgs, PretrainArgs, SeedsArgs, SynthArgs, TrainArgs,
+    Cli, Command, CompareArgs, ConfigArgs, ConfigSource, EvalArgs, PretrainArgs, SeedsArgs, SynthArgs, TrainArgs,
 };
-use crate::config::RunConfig;
+use crate::config::{EvalConfig, RunConfig};
 use crate::data::{Dataset, write_atomic};
 use crate::error::{Error, Result};
 use crate::run::{
@@ -36,6 +36,11 @@ pub(super) fn run(cli: Cli) -> Result<()> {
         Command::Compare(args) => run_compare(&args, &progress),
         Command::Config(args) => run_config(&args),
     }
+}
+
+fn load(source: &ConfigSource, baseline: Option<&String>) -> Result<RunConfig> {
+    let config = RunConfig::load(&source.config, &source.settings)?;
+    baseline.map_or_else(|| Ok(config.as_configured()), |name| config.with_baseline(name))
 }
 
 fn say(text: &str) -> Result<()> {
@@ -90,7 +95,7 @@ fn run_pretrain(args: &PretrainArgs, progress: &Progress) -> Result<()> {
 }
 
 fn run_train(args: &TrainArgs, progress: &Progress) -> Result<()> {
-    let config = RunConfig::load(&args.source.config, &args.source.settings)?;
+    let config = load(&args.source, args.baseline.as_ref())?;
     let regularizers = config.method(&args.regularizers)?;
     let images = Dataset::open_images(&args.data, &args.split)?;
     let interrupt = Interrupt::on_signal()?;
@@ -150,9 +155,9 @@ fn run_seeds(args: &SeedsArgs, progress: &Progress) -> Result<()> {
 }
 
 fn run_eval(args: &EvalArgs) -> Result<()> {
-    let mut settings = args.source.settings.clone();
-    settings.extend(args.background_score.map(|score| format!("eval.background_score={score:?}")));
-    let config = RunConfig::load(&args.source.config, &settings)?.eval;
+    let config = load(&args.source, args.baseline.as_ref())?.eval;
+    let config = EvalConfig { background_score: args.background_score.unwrap_or(config.background_score), ..config };
+    config.validate().map_err(|err| err.within("eval"))?;
     let dataset = Dataset::open(&args.data, &args.split)?;
     let scores = score_seeds(&args.seeds, &dataset, &config)?;
     let report = evaluation(&dataset, &args.split, &scores.curve, &config)?;
@@ -161,7 +166,7 @@ fn run_eval(args: &EvalArgs) -> Result<()> {
 
 fn run_compare(args: &CompareArgs, progress: &Progress) -> Result<()> {
     let config = RunConfig::load(&args.source.config, &args.source.settings)?;
-    check_plan(&config, &args.regularizers, args.repeats)?;
+    check_plan(&config, &args.baselines, &args.regularizers, args.repeats)?;
     // Before a folder is made; what is made below is not there yet.
     let given = args.data.as_ref().map(|root| Dataset::open(root, &args.split)).transpose()?;
     let interrupt = Interrupt::on_signal()?;
@@ -175,7 +180,9 @@ fn run_compare(args: &CompareArgs, progress: &Progress) -> Result<()> {
             let options = CompareOptions {
                 config: &config,
                 dataset: Arc::new(dataset),
+                dataset_name: args.synth.then_some("embedded data"),
                 split: &args.split,
+                baselines: &args.baselines,
                 methods: &args.regularizers,
                 repeats: args.repeats,
                 jobs: args.jobs.unwrap_or_else(rayon::current_num_threads),
@@ -219,7 +226,9 @@ fn write_results(args: &CompareArgs, outcome: CompareOutcome) -> Result<()> {
 }
 
 fn run_config(args: &ConfigArgs) -> Result<()> {
-    say(&RunConfig::load(&args.source.config, &args.source.settings)?.to_toml()?)
+    let config = RunConfig::load(&args.source.config, &args.source.settings)?;
+    let config = args.baseline.as_ref().map_or_else(|| Ok(config.clone()), |name| config.with_baseline(name))?;
+    say(&config.to_toml()?)
 }
 
 // Other classes, another seed: nothing of the data a start is later tried on.

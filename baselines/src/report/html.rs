@@ -4,9 +4,10 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::error::Result;
 use crate::eval::AbsentClass;
-use crate::report::chart::{Chart, Series, css_color, smoothed};
-use crate::report::model::{Gallery, Method, Report};
-use crate::report::summary::{best_point, percent, signed_percent};
+use crate::report::chart::css_color;
+use crate::report::matrix::Group;
+use crate::report::model::{Gallery, Report};
+use crate::report::summary::{percent, signed_percent};
 use crate::report::table::{Align, Table};
 
 const STYLE: &str = include_str!("style.css");
@@ -31,6 +32,7 @@ impl Report {
                 body {
                     h1 { (self.title) }
                     p.soft { (self.protocol.line()) }
+                    (self.matrix_section()?)
                     (self.methods_section()?)
                     (self.curves_section()?)
                     (self.classes_section())
@@ -44,13 +46,33 @@ impl Report {
         Ok(page.into_string())
     }
 
+    fn matrix_section(&self) -> Result<Markup> {
+        let matrices = self.matrices(None)?;
+        if matrices.is_empty() {
+            return Ok(html! {});
+        }
+        // Rows of a matrix are methods in the order of their colours.
+        Ok(html! {
+            h2 { "Matrix" }
+            @for (title, matrix) in &matrices {
+                h3 { (title) }
+                (table(matrix, |row| Some(css_color(row))))
+            }
+            p.soft { (self.matrix_note()) }
+            (self.left_out_section())
+        })
+    }
+
+    fn left_out_section(&self) -> Markup {
+        html! { @if !self.left_out.is_empty() { (table(&self.left_out_table(), |_| None)) } }
+    }
+
     fn methods_section(&self) -> Result<Markup> {
-        let first = &self.methods[0].name;
         Ok(html! {
             h2 { "Methods" }
-            (table(&self.methods_table()?, |row| Some(css_color(row))))
+            (table(&self.methods_table()?, |row| Some(css_color(self.color_of(row)))))
             p.soft {
-                "Percent. Value ± standard deviation over repeats; difference to " (first)
+                "Percent. Value ± standard deviation over repeats; difference to " (self.reference_name())
                 " ± standard error, repeats paired by seed. Pixel accuracy at the best score."
                 @if let Some(interval) = self.methods.iter().find_map(|method| method.image_bootstrap) {
                     " Over images: " (100.0 * interval.level) " % interval of the difference at the best score, "
@@ -61,131 +83,46 @@ impl Report {
                 }
                 @if let Some(times) = self.training_times()? { " " (times) }
             }
+            @if self.baselines().len() < 2 { (self.left_out_section()) }
             ul.cautions { @for caution in self.cautions()? { li { (caution) } } }
         })
     }
 
-    fn curves_section(&self) -> Result<Markup> {
-        let mut chart = Chart {
-            width: 740,
-            height: 330,
-            x_label: "background score",
-            y_label: "mIoU (%)",
-            series: Vec::new(),
-            dots: Vec::new(),
-            vertical: Some(self.protocol.fixed_score),
-        };
-        for (index, method) in self.methods.iter().enumerate() {
-            let points = |curve: &[Option<f64>]| -> Vec<(f64, f64)> {
-                let pairs = self.thresholds.iter().zip(curve);
-                pairs.filter_map(|(score, value)| value.map(|value| (*score, 100.0 * value))).collect()
-            };
-            let mean = self.mean_curve(method);
-            if method.repeats.len() > 1 {
-                let faint = |points| Series { method: index, faint: true, points };
-                chart.series.extend(method.repeats.iter().map(|repeat| faint(points(&repeat.curve))));
-            }
-            if let Some((place, value)) = best_point(&mean) {
-                chart.dots.push((index, (self.thresholds[place], 100.0 * value)));
-            }
-            chart.series.push(Series { method: index, faint: false, points: points(&mean) });
-        }
-        let Some(svg) = chart.to_svg()? else { return Ok(html! {}) };
-        Ok(html! {
-            h2 { "Background score" }
-            (self.legend())
-            figure.chart { (PreEscaped(svg)) }
-            p.soft {
-                "Mean over repeats, single repeats faint. Dot: best score of the mean. Dashed line: the fixed score, "
-                (self.protocol.fixed_score) "."
-            }
-        })
-    }
-
-    /// Mean over the repeats that have a value.
-    fn mean_curve(&self, method: &Method) -> Vec<Option<f64>> {
-        let values = |at: usize| method.repeats.iter().filter_map(|repeat| repeat.curve[at]).collect::<Vec<f64>>();
-        let mean = |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
-        (0..self.thresholds.len()).map(|at| mean(values(at))).collect()
-    }
-
-    fn legend(&self) -> Markup {
-        html! {
-            div.legend {
-                @for (index, method) in self.methods.iter().enumerate() {
-                    span { span.swatch style=(format!("background:{}", css_color(index))) {} (method.name) }
-                }
-            }
-        }
-    }
-
     fn classes_section(&self) -> Markup {
-        let means: Vec<Vec<Option<f64>>> = self.methods.iter().map(|method| self.class_means(method)).collect();
         html! {
             h2 { "Classes" }
-            div.scroll {
-                table {
-                    thead { tr { th { "class" } @for method in &self.methods { th { (method.name) } } } }
-                    tbody {
-                        @for (class, named) in self.classes.iter().enumerate() {
-                            tr {
-                                td { (swatch(named.color)) (named.name) }
-                                @for (index, mean) in means.iter().enumerate() {
-                                    td { (bar(index, mean[class], means[0][class].filter(|_| index > 0))) }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
+            @for group in self.groups() { (heading(&group)) (self.classes_of(&group)) }
             p.soft {
                 "IoU in percent at the best score, mean over repeats"
-                @if self.methods.len() > 1 { ", and the difference to " (self.methods[0].name) }
+                @if self.methods.len() > 1 { ", and the difference to " (self.reference_name()) }
                 ". Empty: in neither ground truth nor prediction."
             }
         }
     }
 
-    fn losses_section(&self) -> Result<Markup> {
-        let mut terms: Vec<&str> = Vec::new();
-        for curve in self.methods.iter().flat_map(|method| &method.repeats).flat_map(|repeat| &repeat.losses) {
-            if !terms.contains(&curve.term.as_str()) {
-                terms.push(&curve.term);
-            }
-        }
-        let charts = terms.iter().map(|term| self.loss_chart(term)).collect::<Result<Vec<_>>>()?;
-        let omitted = self.omitted_table();
-        Ok(html! {
-            @if !terms.is_empty() {
-                h2 { "Losses" }
-                (self.legend())
-                div.small-charts {
-                    @for (term, svg) in terms.iter().zip(charts) {
-                        @if let Some(svg) = svg { figure { h3 { (term) } (PreEscaped(svg)) } }
+    fn classes_of(&self, group: &Group<'_>) -> Markup {
+        let means: Vec<Vec<Option<f64>>> = self.methods.iter().map(|method| self.class_means(method)).collect();
+        let cell = |index: usize, class: usize| {
+            let reference = self.methods[index].reference;
+            bar(self.color_of(index), means[index][class], means[reference][class].filter(|_| reference != index))
+        };
+        html! {
+            div.scroll {
+                table {
+                    thead {
+                        tr { th { "class" } @for index in &group.methods { th { (self.methods[*index].name) } } }
+                    }
+                    tbody {
+                        @for (class, named) in self.classes.iter().enumerate() {
+                            tr {
+                                td { (swatch(named.color)) (named.name) }
+                                @for index in &group.methods { td { (cell(*index, class)) } }
+                            }
+                        }
                     }
                 }
-                p.soft { "Before the weight, running mean over steps; mean over repeats, single repeats faint." }
             }
-            @if !omitted.rows().is_empty() {
-                h2 { "Terms left out" }
-                (table(&omitted, |_| None))
-                p.soft { "Steps whose batch gave the term no meaning; the other terms of the step were used." }
-            }
-        })
-    }
-
-    fn loss_chart(&self, term: &str) -> Result<Option<String>> {
-        let mut series = Vec::new();
-        for (index, method) in self.methods.iter().enumerate() {
-            let curves = method.repeats.iter().flat_map(|repeat| &repeat.losses).filter(|curve| curve.term == term);
-            let curves: Vec<Vec<(f64, f64)>> = curves.map(|curve| smoothed(&curve.points)).collect();
-            let mean = mean_of(&curves);
-            let faint = mean.is_some();
-            series.extend(mean.map(|points| Series { method: index, faint: false, points }));
-            series.extend(curves.into_iter().map(|points| Series { method: index, faint, points }));
         }
-        Chart { width: 360, height: 210, x_label: "step", y_label: "", series, dots: Vec::new(), vertical: None }
-            .to_svg()
     }
 
     /// Terms left out, summed over the repeats of a method.
@@ -247,6 +184,7 @@ impl Report {
     fn protocol_section(&self) -> Markup {
         let protocol = &self.protocol;
         let scales: Vec<String> = protocol.scales.iter().map(f64::to_string).collect();
+        let scales = if protocol.baselines.is_empty() { scales.join(", ") } else { protocol.versions() };
         let absent = match protocol.absent_class {
             AbsentClass::AsZero => "count as IoU 0",
             AbsentClass::Skipped => "left out of the mean",
@@ -257,9 +195,9 @@ impl Report {
             ("Images", protocol.num_images.to_string()),
             ("Ground truth", protocol.ground_truth.clone()),
             ("Best score", protocol.threshold_rule.clone()),
-            ("Fixed score", protocol.fixed_score.to_string()),
+            ("Fixed score", protocol.fixed_scores()),
             ("CRF", protocol.crf.clone()),
-            ("Scales", scales.join(", ")),
+            ("Scales", scales),
             ("Mirrored", if protocol.flip { "yes" } else { "no" }.to_string()),
             ("Classes in neither", absent.to_string()),
         ];
@@ -287,23 +225,17 @@ impl Report {
     }
 }
 
-/// Mean of several curves; `None` for a single one, or where they are not defined at the same places.
-fn mean_of(curves: &[Vec<(f64, f64)>]) -> Option<Vec<(f64, f64)>> {
-    let (first, rest) = curves.split_first().filter(|(_, rest)| !rest.is_empty())?;
-    let same = |curve: &Vec<(f64, f64)>| curve.iter().map(|point| point.0).eq(first.iter().map(|point| point.0));
-    if !rest.iter().all(same) {
-        return None;
-    }
-    let mean = |at: usize| curves.iter().map(|curve| curve[at].1).sum::<f64>() / curves.len() as f64;
-    Some(first.iter().enumerate().map(|(at, point)| (point.0, mean(at))).collect())
-}
-
 fn swatch([red, green, blue]: [u8; 3]) -> Markup {
     html! { span.swatch style=(format!("background:rgb({red},{green},{blue})")) {} }
 }
 
+/// The baseline's name, where there are several.
+pub(crate) fn heading(group: &Group<'_>) -> Markup {
+    html! { @if let Some(baseline) = group.baseline { h3 { (baseline) } } }
+}
+
 /// A table; `mark` is the colour of a square before the first cell of a row.
-fn table(table: &Table, mark: impl Fn(usize) -> Option<String>) -> Markup {
+pub(crate) fn table(table: &Table, mark: impl Fn(usize) -> Option<String>) -> Markup {
     let side = |align: Align| (align == Align::Right).then_some("right");
     html! {
         div.scroll {

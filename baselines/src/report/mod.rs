@@ -1,17 +1,23 @@
 //! Methods side by side: one self-contained page, the same numbers as text, Markdown and JSON, and the pictures in it.
 
 mod chart;
+mod curves;
 mod gallery;
 mod html;
+mod matrix;
 mod model;
 mod overlay;
 mod picture;
+mod protocol;
 mod summary;
 mod table;
 mod write;
 
 pub use gallery::{Layer, Pen, extremes};
-pub use model::{Gallery, GalleryRow, LossCurve, Method, OmittedCount, Panel, Protocol, Repeat, Report, ReportClass};
+pub use model::{
+    BaselineProtocol, Gallery, GalleryRow, LeftOut, LossCurve, Method, OmittedCount, Panel, Protocol, Repeat, Report,
+    ReportClass,
+};
 pub use overlay::{draw_heat, draw_labels};
 pub use picture::{Picture, PictureFormat};
 pub use summary::MethodSummary;

@@ -18,8 +18,11 @@ pub struct Report {
     pub classes: Vec<ReportClass>,
     /// Background scores of all curves, ascending.
     pub thresholds: Vec<f64>,
-    /// Methods; the first one is the reference of all differences.
+    /// Methods, baseline by baseline; each says which one its differences are to.
     pub methods: Vec<Method>,
+    /// Combinations that were asked for and make no sense.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// Pictures of single images.
     #[serde(skip)]
     pub galleries: Vec<Gallery>,
@@ -29,6 +32,18 @@ pub struct Report {
     pub environment: Vec<(String, String)>,
     /// Commands that lead to this report, one per line.
     pub reproduce: Vec<String>,
+}
+
+/// A method that cannot be had on a baseline.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeftOut {
+    /// Name of the baseline.
+    pub baseline: String,
+    /// Name of the method.
+    pub method: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// A class as it is drawn.
@@ -57,12 +72,29 @@ pub struct Protocol {
     pub stage: String,
     /// How the background score of the "best" column was chosen.
     pub threshold_rule: String,
-    /// The background score of the "fixed" column.
+    /// The background score of the "fixed" column, where `baselines` has no other.
     pub fixed_score: f64,
     /// What becomes of classes in neither ground truth nor prediction.
     pub absent_class: AbsentClass,
     /// The post-processing by a random field, or that there was none.
     pub crf: String,
+    /// Factors the images were resized by for inference.
+    pub scales: Vec<f64>,
+    /// Whether images were mirrored as well.
+    pub flip: bool,
+    /// What may differ from baseline to baseline, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub baselines: Vec<BaselineProtocol>,
+}
+
+/// What may differ between baselines whose methods stand side by side.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BaselineProtocol {
+    /// Name of the baseline.
+    pub name: String,
+    /// The background score of the "fixed" column.
+    pub fixed_score: f64,
     /// Factors the images were resized by for inference.
     pub scales: Vec<f64>,
     /// Whether images were mirrored as well.
@@ -73,11 +105,20 @@ pub struct Protocol {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Method {
-    /// Its name.
+    /// Its name, the baseline's included.
     pub name: String,
+    /// Name of the baseline: the column of the matrix.
+    #[serde(default)]
+    pub baseline: String,
+    /// What is on the baseline: the row of the matrix.
+    #[serde(default)]
+    pub method: String,
+    /// Index of the method that differences are to; its own where it is a reference itself.
+    #[serde(default)]
+    pub reference: usize,
     /// Trainings that differ by their seed only.
     pub repeats: Vec<Repeat>,
-    /// Difference to the first method at the best score over resampled images, where it was drawn.
+    /// Difference to the reference at the best score over resampled images, where it was drawn.
     pub image_bootstrap: Option<BootstrapInterval>,
 }
 

@@ -1,18 +1,24 @@
-//! The numbers of a report: spread over repeats, differences to the first method, and what to beware of.
+//! The numbers of a report: spread over repeats, differences to the reference, and what to beware of.
 
 use candle_wsss::Error;
 use serde::Serialize;
 
 use crate::error::Result;
 use crate::eval::{BootstrapInterval, PairedDifference, Spread};
-use crate::report::model::{Method, Protocol, Repeat, Report};
+use crate::report::model::{Method, Repeat, Report};
 use crate::report::table::{Align, Table};
 
 /// One line of the table of methods. Measures are in `[0, 1]`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MethodSummary {
-    /// Name of the method.
+    /// Name of the method, the baseline's included.
     pub name: String,
+    /// Name of the baseline.
+    pub baseline: String,
+    /// What is on the baseline.
+    pub method: String,
+    /// Index of the line that differences are to.
+    pub reference: usize,
     /// Number of trainings.
     pub repeats: usize,
     /// mIoU at each repeat's best background score.
@@ -25,7 +31,7 @@ pub struct MethodSummary {
     pub cross_fitted: Option<Spread>,
     /// Share of pixels labelled right at the best background score.
     pub pixel_accuracy: Option<Spread>,
-    /// Difference of `best` to the first method, over repeats of the same seed; `None` for the first method itself.
+    /// Difference of `best` to the reference, over repeats of the same seed; `None` for a reference itself.
     pub best_difference: Option<PairedDifference>,
     /// The same of `fixed`.
     pub fixed_difference: Option<PairedDifference>,
@@ -50,8 +56,12 @@ impl Report {
         if self.methods.is_empty() {
             return Err(Error::value("report", "has no methods").into());
         }
-        self.fixed_index()?;
         for method in &self.methods {
+            self.fixed_index(method)?;
+            if method.reference >= self.methods.len() {
+                let reason = format!("must be below {}, is {}", self.methods.len(), method.reference);
+                return Err(Error::value(format!("reference of method {}", method.name), reason).into());
+            }
             for repeat in &method.repeats {
                 let of = |what: &str| format!("{what} of method {}, seed {}", method.name, repeat.seed);
                 expect(of("curve"), repeat.curve.len(), self.thresholds.len())?;
@@ -72,8 +82,8 @@ impl Report {
         Ok(())
     }
 
-    pub(crate) fn fixed_index(&self) -> Result<usize> {
-        let score = self.protocol.fixed_score;
+    fn fixed_index(&self, method: &Method) -> Result<usize> {
+        let score = self.protocol.fixed_score_of(&method.baseline);
         let found = self.thresholds.iter().position(|threshold| *threshold as f32 == score as f32);
         found.ok_or_else(|| Error::value("fixed score", format!("{score} is not one of the thresholds")).into())
     }
@@ -84,19 +94,22 @@ impl Report {
     /// When the parts of the report do not fit each other.
     pub fn summaries(&self) -> Result<Vec<MethodSummary>> {
         self.check()?;
-        let fixed = self.fixed_index()?;
-        let reference = &self.methods[0];
-        let summarize = |(index, method): (usize, &Method)| {
+        let summarize = |(index, method): (usize, &Method)| -> Result<MethodSummary> {
+            let fixed = self.fixed_index(method)?;
+            let reference = &self.methods[method.reference];
             let spread = |measure: &dyn Fn(&Repeat) -> Option<f64>| {
                 Spread::of(&method.repeats.iter().filter_map(measure).collect::<Vec<_>>())
             };
             let best = |repeat: &Repeat| best_point(&repeat.curve).map(|(_, value)| value);
             let at_fixed = |repeat: &Repeat| repeat.curve[fixed];
             let difference = |measure: &dyn Fn(&Repeat) -> Option<f64>| {
-                if index == 0 { None } else { difference(method, reference, measure) }
+                if index == method.reference { None } else { difference(method, reference, measure) }
             };
-            MethodSummary {
+            Ok(MethodSummary {
                 name: method.name.clone(),
+                baseline: method.baseline.clone(),
+                method: method.method.clone(),
+                reference: method.reference,
                 repeats: method.repeats.len(),
                 best: spread(&best),
                 best_thresholds: self.best_thresholds(method),
@@ -107,9 +120,9 @@ impl Report {
                 fixed_difference: difference(&at_fixed),
                 image_bootstrap: method.image_bootstrap,
                 training_seconds: spread(&|repeat| repeat.training_seconds),
-            }
+            })
         };
-        Ok(self.methods.iter().enumerate().map(summarize).collect())
+        self.methods.iter().enumerate().map(summarize).collect()
     }
 
     fn best_thresholds(&self, method: &Method) -> Vec<f64> {
@@ -122,21 +135,22 @@ impl Report {
     /// # Errors
     /// When the parts of the report do not fit each other.
     pub fn methods_table(&self) -> Result<Table> {
-        let fixed = format!("mIoU at {}", self.protocol.fixed_score);
+        let fixed = format!("mIoU at {}", self.protocol.shared_fixed_score().unwrap_or_else(|| "fixed".to_string()));
         let summaries = self.summaries()?;
         // An empty column would only take room.
         let any = |has: &dyn Fn(&MethodSummary) -> bool| summaries.iter().any(has);
         let cross_fitted = any(&|summary| summary.cross_fitted.is_some());
+        let compared = summaries.len() > 1;
         let over_images = any(&|summary| summary.image_bootstrap.is_some());
         let columns = [
             (true, "repeats"),
             (true, "mIoU at best"),
             (true, "best score"),
-            (true, "difference"),
+            (compared, "difference"),
             (over_images, "over images"),
             (cross_fitted, "mIoU held out"),
             (true, &fixed),
-            (true, "difference"),
+            (compared, "difference"),
             (true, "pixel accuracy"),
         ];
         let shown = columns.iter().filter(|(shown, _)| *shown).map(|(_, name)| (*name, Align::Right));
@@ -165,24 +179,31 @@ impl Report {
     /// When the parts of the report do not fit each other.
     pub fn classes_table(&self) -> Result<Table> {
         self.check()?;
-        let names = self.methods.iter().enumerate().flat_map(|(index, method)| {
-            let value = Some((method.name.as_str(), Align::Right));
-            value.into_iter().chain((index > 0).then_some(("difference", Align::Right)))
+        Ok(self.classes_table_of(&(0..self.methods.len()).collect::<Vec<_>>()))
+    }
+
+    /// The same of some of the methods.
+    pub(crate) fn classes_table_of(&self, methods: &[usize]) -> Table {
+        let compared = |index: usize| self.methods[index].reference != index;
+        let names = methods.iter().flat_map(|index| {
+            let value = Some((self.methods[*index].name.as_str(), Align::Right));
+            value.into_iter().chain(compared(*index).then_some(("difference", Align::Right)))
         });
         let mut table = Table::new([("class", Align::Left)].into_iter().chain(names));
         let means: Vec<Vec<Option<f64>>> = self.methods.iter().map(|method| self.class_means(method)).collect();
         for (class, name) in self.classes.iter().enumerate() {
             let mut cells = vec![name.name.clone()];
-            for (index, mean) in means.iter().enumerate() {
-                cells.push(mean[class].map_or_else(String::new, percent));
-                if index > 0 {
-                    let difference = mean[class].zip(means[0][class]).map(|(value, reference)| value - reference);
+            for index in methods {
+                let (mean, reference) = (means[*index][class], means[self.methods[*index].reference][class]);
+                cells.push(mean.map_or_else(String::new, percent));
+                if compared(*index) {
+                    let difference = mean.zip(reference).map(|(value, reference)| value - reference);
                     cells.push(difference.map_or_else(String::new, signed_percent));
                 }
             }
             table.push(cells);
         }
-        Ok(table)
+        table
     }
 
     /// Mean over repeats of the `IoU` of every class at the best background score, where any repeat has one.
@@ -228,9 +249,10 @@ impl Report {
                 cautions.push(format!("{name}: the best score lies at the end of the curve, the true best beyond it."));
             }
         }
-        for summary in summaries.iter().skip(1) {
+        let compared = summaries.iter().enumerate().filter(|(index, summary)| summary.reference != *index);
+        for (_, summary) in compared {
             let pairs = summary.best_difference.map_or(0, |difference| difference.count);
-            if pairs < summary.repeats.max(summaries[0].repeats) {
+            if pairs < summary.repeats.max(summaries[summary.reference].repeats) {
                 let name = &summary.name;
                 cautions
                     .push(format!("{name}: {pairs} repeats share a seed with the reference; only they are paired."));
@@ -240,47 +262,6 @@ impl Report {
             }
         }
         Ok(cautions)
-    }
-}
-
-impl Protocol {
-    /// The protocol in one line, to stand beside every number.
-    pub fn line(&self) -> String {
-        let scales: Vec<String> = self.scales.iter().map(f64::to_string).collect();
-        let flip = if self.flip { " and mirrored" } else { "" };
-        let versions = if scales.is_empty() { String::new() } else { format!(", scales {}{flip}", scales.join("/")) };
-        format!(
-            "{} on {} {}, {} images, ground truth {}, CRF: {}{versions}",
-            self.stage, self.dataset, self.split, self.num_images, self.ground_truth, self.crf
-        )
-    }
-
-    /// Fails unless numbers of the other protocol may be compared with numbers of this one.
-    ///
-    /// # Errors
-    /// Naming the first part that differs.
-    pub fn expect_same(&self, other: &Self) -> Result<()> {
-        let parts = |protocol: &Self| {
-            [
-                ("data set", protocol.dataset.clone()),
-                ("split", protocol.split.clone()),
-                ("number of images", protocol.num_images.to_string()),
-                ("ground truth", protocol.ground_truth.clone()),
-                ("stage", protocol.stage.clone()),
-                ("threshold rule", protocol.threshold_rule.clone()),
-                ("fixed score", protocol.fixed_score.to_string()),
-                ("absent classes", format!("{:?}", protocol.absent_class)),
-                ("CRF", protocol.crf.clone()),
-                ("scales", format!("{:?}", protocol.scales)),
-                ("mirrored", protocol.flip.to_string()),
-            ]
-        };
-        for ((name, expected), (_, got)) in parts(self).into_iter().zip(parts(other)) {
-            if expected != got {
-                return Err(Error::value(format!("protocol, {name}"), format!("expected {expected}, got {got}")).into());
-            }
-        }
-        Ok(())
     }
 }
 
@@ -322,13 +303,13 @@ pub(crate) fn signed_percent(value: f64) -> String {
     if matches!(text.as_str(), "-0.00" | "+0.00") { "0.00".to_string() } else { text }
 }
 
-fn spread_cell(spread: Option<Spread>) -> String {
+pub(crate) fn spread_cell(spread: Option<Spread>) -> String {
     let Some(spread) = spread else { return String::new() };
     let deviation = spread.standard_deviation.map_or_else(String::new, |d| format!(" ± {}", percent(d)));
     format!("{}{deviation}", percent(spread.mean))
 }
 
-fn difference_cell(difference: Option<PairedDifference>) -> String {
+pub(crate) fn difference_cell(difference: Option<PairedDifference>) -> String {
     let Some(difference) = difference else { return String::new() };
     let error = difference.standard_error.map_or_else(String::new, |error| format!(" ± {}", percent(error)));
     format!("{}{error}", signed_percent(difference.mean))

@@ -25,10 +25,15 @@ impl Report {
     /// When the parts of the report do not fit each other.
     pub fn to_text(&self, per_class: bool) -> Result<String> {
         let mut text = format!("{}\n{}\n\n", self.title, self.protocol.line());
+        text.push_str(&self.matrix_text()?);
         text.push_str(&self.methods_table()?.to_text());
+        if self.groups().len() < 2 && !self.left_out.is_empty() {
+            text.push_str(&format!("\n{}", self.left_out_table().to_text()));
+        }
         if per_class {
-            text.push('\n');
-            text.push_str(&self.classes_table()?.to_text());
+            for group in self.groups() {
+                text.push_str(&format!("\n{}", self.classes_table_of(&group.methods).to_text()));
+            }
         }
         let omitted = self.omitted_table();
         if !omitted.rows().is_empty() {
@@ -48,10 +53,17 @@ impl Report {
     /// When the parts of the report do not fit each other.
     pub fn to_markdown(&self) -> Result<String> {
         let mut text = format!("## {}\n\n{}\n\n", self.title, self.protocol.line());
+        for (title, table) in self.matrices(None)? {
+            text.push_str(&format!("### {title}\n\n{}\n", table.to_markdown()));
+        }
         text.push_str(&self.methods_table()?.to_markdown());
         text.push('\n');
-        text.push_str(&self.classes_table()?.to_markdown());
-        text.push('\n');
+        if !self.left_out.is_empty() {
+            text.push_str(&format!("{}\n", self.left_out_table().to_markdown()));
+        }
+        for group in self.groups() {
+            text.push_str(&format!("{}\n", self.classes_table_of(&group.methods).to_markdown()));
+        }
         for caution in self.cautions()? {
             text.push_str(&format!("- {caution}\n"));
         }

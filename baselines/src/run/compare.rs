@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use candle_core::Device;
 use candle_wsss::SeededSampler;
-use candle_wsss::regularizer::RegularizerConfig;
 use rayon::prelude::*;
 
 use crate::config::RunConfig;
@@ -14,6 +14,7 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::run::attention::{attention_folder, seeds_from_attention};
 use crate::run::job::TrainJob;
+use crate::run::plan::{Plan, check_plan};
 use crate::run::report::{CompareOutcome, Comparison, Unit, build_report};
 use crate::run::seeds::{SeedFolder, SeedScores, infer_seeds, score_seeds};
 use crate::run::{Interrupt, Progress};
@@ -26,11 +27,15 @@ pub struct CompareOptions<'a> {
     pub config: &'a RunConfig,
     /// Images, labels, and the masks seeds are scored against.
     pub dataset: Arc<Dataset>,
+    /// Name of the data set for the report; without it, that of its folder.
+    pub dataset_name: Option<&'a str>,
     /// Name of the image list, for the report.
     pub split: &'a str,
-    /// Methods: `none`, a regularizer, or several joined by `+`. Differences are to the first.
+    /// Baselines by the names [`RunConfig::with_baseline`] knows; none means the configured one.
+    pub baselines: &'a [String],
+    /// Methods: `none`, a regularizer, or several joined by `+`. Differences are to the first on the same baseline.
     pub methods: &'a [String],
-    /// Trainings per method.
+    /// Trainings per method and baseline.
     pub repeats: usize,
     /// Trainings at a time.
     pub jobs: usize,
@@ -40,32 +45,38 @@ pub struct CompareOptions<'a> {
     pub resume: bool,
 }
 
-/// Trains and scores every method and repeat, and writes the report.
+/// Trains and scores every method on every baseline, repeat by repeat, and puts the report together.
 ///
 /// The number of jobs decides how long it takes and nothing else: every training has one seed of its own, the same for
-/// all methods.
+/// all methods and baselines. A method that cannot be built on a baseline is left out and reported, unless it is all
+/// there is.
 ///
 /// # Errors
-/// When the data is invalid, a method is not configured, a loss diverges, or the user interrupts.
+/// When the data is invalid, a method or baseline is not configured, a loss diverges, or the user interrupts.
 pub fn compare(options: &CompareOptions<'_>, progress: &Progress, interrupt: &Interrupt) -> Result<CompareOutcome> {
-    let plan = plan(options)?;
+    check_plan(options.config, options.baselines, options.methods, options.repeats)?;
     expect_masks(&options.dataset)?;
+    let plan = Plan::new(options.config, options.baselines, options.methods)?.buildable(&options.dataset)?;
+    for left_out in &plan.left_out {
+        progress.note(&format!("left out: {} on {}: {}", left_out.method, left_out.baseline, left_out.reason));
+    }
+    let trainings = trainings(options, &plan);
     if options.resume {
         // All of them before any goes on: a refused comparison is left as it was.
-        plan.iter().try_for_each(|planned| job(options, planned).expect_resumable())?;
+        trainings.iter().try_for_each(|planned| planned.job(options).expect_resumable())?;
     }
     let total_threads = rayon::current_num_threads();
-    let jobs = options.jobs.clamp(1, plan.len().max(1));
+    let jobs = options.jobs.clamp(1, trainings.len().max(1));
     let threads = (total_threads / jobs).max(1);
-    let queue: Mutex<VecDeque<usize>> = Mutex::new((0..plan.len()).collect());
-    let done: Mutex<Vec<Option<Result<Unit>>>> = Mutex::new((0..plan.len()).map(|_| None).collect());
+    let queue: Mutex<VecDeque<usize>> = Mutex::new((0..trainings.len()).collect());
+    let done: Mutex<Vec<Option<Result<Unit>>>> = Mutex::new((0..trainings.len()).map(|_| None).collect());
     std::thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
                 loop {
                     let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                     let Some(next) = next else { break };
-                    let outcome = in_pool(threads, || run_unit(options, &plan[next], progress, interrupt));
+                    let outcome = in_pool(threads, || run_unit(options, &trainings[next], progress, interrupt));
                     if outcome.is_err() {
                         // The others stop at their next step, with their work saved.
                         interrupt.ask();
@@ -77,28 +88,7 @@ pub fn compare(options: &CompareOptions<'_>, progress: &Progress, interrupt: &In
     });
     let outcomes = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     let units = collect(outcomes, options.folder)?;
-    build_report(options, &Comparison { units })
-}
-
-/// Checks what to compare before anything is made for it.
-///
-/// # Errors
-/// When a method is not configured or comes twice, or there are no repeats.
-pub fn check_plan(config: &RunConfig, methods: &[String], repeats: usize) -> Result<()> {
-    config.validate()?;
-    if repeats == 0 {
-        return Err(Error::Config("--repeats: must be at least 1, is 0".to_string()));
-    }
-    if methods.is_empty() {
-        return Err(Error::Config("--regularizers: must name at least one method".to_string()));
-    }
-    for (index, method) in methods.iter().enumerate() {
-        config.method(method)?;
-        if methods[..index].contains(method) {
-            return Err(Error::Config(format!("--regularizers: method `{method}` comes twice")));
-        }
-    }
-    Ok(())
+    build_report(options, &Comparison { plan: &plan, units })
 }
 
 // All of them are read: a bad one should not show after the last training.
@@ -108,40 +98,59 @@ pub(crate) fn expect_masks(dataset: &Dataset) -> Result<()> {
 }
 
 /// One training to do.
-pub(crate) struct Planned {
-    pub(crate) method: String,
-    pub(crate) regularizers: Vec<RegularizerConfig>,
-    pub(crate) repeat: usize,
-    pub(crate) seed: u64,
-    pub(crate) folder: PathBuf,
+struct Planned<'a> {
+    /// Index in the plan.
+    cell: usize,
+    plan: &'a Plan,
+    repeat: usize,
+    seed: u64,
+    folder: PathBuf,
+    /// Which training of how many, for progress.
+    place: String,
 }
 
-fn plan(options: &CompareOptions<'_>) -> Result<Vec<Planned>> {
-    check_plan(options.config, options.methods, options.repeats)?;
-    let mut plan = Vec::new();
+fn trainings<'a>(options: &CompareOptions<'_>, plan: &'a Plan) -> Vec<Planned<'a>> {
+    let mut trainings = Vec::new();
+    let total = options.repeats * plan.cells.len();
     // Repeats outermost: after a while there is one of everything, and a mistake in a method shows early.
     for repeat in 0..options.repeats {
-        for method in options.methods {
-            let folder = options.folder.join(format!("{}-r{repeat}", title(options, method)));
-            plan.push(Planned {
-                method: method.clone(),
-                regularizers: options.config.method(method)?,
+        for (cell, of) in plan.cells.iter().enumerate() {
+            trainings.push(Planned {
+                cell,
+                plan,
                 repeat,
                 seed: repeat_seed(options.config.seed, repeat),
-                folder,
+                folder: options.folder.join(format!("{}-r{repeat}", of.title)),
+                place: format!("{} of {total}", trainings.len() + 1),
             });
         }
     }
-    Ok(plan)
+    trainings
 }
 
-/// Name of a method with its baseline: `seam`, `seam+hsc`.
-pub(crate) fn title(options: &CompareOptions<'_>, method: &str) -> String {
-    let baseline = options.config.baseline.name();
-    if method == "none" { baseline.to_string() } else { format!("{baseline}+{method}") }
+impl<'a> Planned<'a> {
+    fn title(&self) -> String {
+        format!("{} #{}", self.plan.cells[self.cell].title, self.repeat + 1)
+    }
+
+    fn config(&self) -> &'a RunConfig {
+        self.plan.config(self.cell)
+    }
+
+    fn job<'b>(&'b self, options: &CompareOptions<'_>) -> TrainJob<'b> {
+        TrainJob {
+            config: self.config(),
+            regularizers: &self.plan.cells[self.cell].regularizers,
+            title: self.title(),
+            images: Arc::clone(options.dataset.images()),
+            seed: self.seed,
+            folder: &self.folder,
+            device: &Device::Cpu,
+        }
+    }
 }
 
-/// Seed of a repeat, the same for every method. The first is the run's own, so that a comparison of one repeat is what
+/// Seed of a repeat, the same for every method and baseline. The first is the run's own, so that a comparison of one repeat is what
 /// `wsss train` does with the same configuration.
 fn repeat_seed(seed: u64, repeat: usize) -> u64 {
     if repeat == 0 {
@@ -164,7 +173,7 @@ fn in_pool<T: Send>(threads: usize, work: impl FnOnce() -> Result<T> + Send) -> 
 
 fn run_unit(
     options: &CompareOptions<'_>,
-    planned: &Planned,
+    planned: &Planned<'_>,
     progress: &Progress,
     interrupt: &Interrupt,
 ) -> Result<Unit> {
@@ -175,7 +184,7 @@ fn run_unit(
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     let outcome = train_and_score(options, planned, progress, interrupt).map_err(|err| match err {
         Error::Diverged { step, what, value } => {
-            Error::Diverged { step, what: format!("{what} of {}", unit_title(options, planned)), value }
+            Error::Diverged { step, what: format!("{what} of {}", planned.title()), value }
         }
         err => err,
     });
@@ -186,43 +195,31 @@ fn run_unit(
     outcome
 }
 
-fn unit_title(options: &CompareOptions<'_>, planned: &Planned) -> String {
-    format!("{} #{}", title(options, &planned.method), planned.repeat + 1)
-}
-
-fn job<'a>(options: &CompareOptions<'a>, planned: &'a Planned) -> TrainJob<'a> {
-    TrainJob {
-        config: options.config,
-        regularizers: &planned.regularizers,
-        title: unit_title(options, planned),
-        images: Arc::clone(options.dataset.images()),
-        seed: planned.seed,
-        folder: &planned.folder,
-        device: &Device::Cpu,
-    }
-}
-
 fn train_and_score(
     options: &CompareOptions<'_>,
-    planned: &Planned,
+    planned: &Planned<'_>,
     progress: &Progress,
     interrupt: &Interrupt,
 ) -> Result<Unit> {
-    let outcome = job(options, planned).run(options.resume, progress, interrupt)?;
+    let (start, config, cell) = (Instant::now(), planned.config(), &planned.plan.cells[planned.cell]);
+    let outcome = planned.job(options).run(options.resume, progress, interrupt)?;
+    progress.done(&planned.place, &planned.title(), &format!("trained, {} steps", outcome.history.len()), start);
+    let start = Instant::now();
     let seeds = planned.folder.join("seeds");
-    let score = options.config.eval.background_score;
+    let score = config.eval.background_score;
     let images = options.dataset.images();
-    if options.config.accumulate.makes_seeds() {
+    if config.accumulate.makes_seeds() {
         let out = SeedFolder { path: &seeds, background_score: score, resume: options.resume };
         seeds_from_attention(&attention_folder(&planned.folder), images, &out, progress, interrupt)?;
     } else {
-        let network = outcome.model.for_inference(options.config, &planned.regularizers, options.dataset.layout())?;
-        infer_seeds(network.as_ref(), images, options.config, score, &seeds, options.resume, progress, interrupt)?;
+        let network = outcome.model.for_inference(config, &cell.regularizers, options.dataset.layout())?;
+        infer_seeds(network.as_ref(), images, config, score, &seeds, options.resume, progress, interrupt)?;
     }
-    let scores: SeedScores = score_seeds(&seeds, &options.dataset, &options.config.eval)?;
+    progress.done(&planned.place, &planned.title(), &format!("seeds of {} images", images.len()), start);
+    let scores: SeedScores = score_seeds(&seeds, &options.dataset, &config.eval)?;
     Ok(Unit {
-        method: planned.method.clone(),
-        title: title(options, &planned.method),
+        cell: planned.cell,
+        title: cell.title.clone(),
         repeat: planned.repeat,
         seed: planned.seed,
         seeds,

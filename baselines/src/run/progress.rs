@@ -1,26 +1,41 @@
-//! [`Progress`]: bars on stderr, on a terminal only.
+//! [`Progress`]: on stderr, bars on a terminal and lines elsewhere.
 
 use std::io::IsTerminal;
+use std::time::Instant;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Draws bars on stderr when that is a terminal and nobody asked for quiet; else draws nothing.
+/// Says on stderr how far things are, unless somebody asked for quiet: bars on a terminal, elsewhere a line for what is
+/// finished.
 #[derive(Clone, Debug)]
 pub struct Progress {
     bars: MultiProgress,
+    medium: Medium,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Medium {
+    Terminal,
+    Lines,
+    Nothing,
 }
 
 impl Progress {
-    /// Bars on a terminal.
+    /// Bars on a terminal, lines elsewhere; nothing with `quiet`.
     pub fn new(quiet: bool) -> Self {
         let bars = MultiProgress::new();
-        if quiet || !std::io::stderr().is_terminal() {
+        let medium = match (quiet, std::io::stderr().is_terminal()) {
+            (true, _) => Medium::Nothing,
+            (false, true) => Medium::Terminal,
+            (false, false) => Medium::Lines,
+        };
+        if medium != Medium::Terminal {
             bars.set_draw_target(ProgressDrawTarget::hidden());
         }
-        Self { bars }
+        Self { bars, medium }
     }
 
-    /// No bars.
+    /// Nothing at all.
     pub fn hidden() -> Self {
         Self::new(true)
     }
@@ -36,4 +51,25 @@ impl Progress {
         bar.set_prefix(what.to_string());
         bar
     }
+
+    /// A line for something finished since `start`, where no bar showed it.
+    pub fn done(&self, place: &str, title: &str, what: &str, start: Instant) {
+        if self.medium == Medium::Lines {
+            write_line(&format!("{place}, {title}: {what}, {:.1} s", start.elapsed().as_secs_f64()));
+        }
+    }
+
+    /// A line for something worth knowing before the end, above the bars where there are any.
+    pub fn note(&self, text: &str) {
+        match self.medium {
+            Medium::Nothing => {}
+            Medium::Lines => write_line(text),
+            Medium::Terminal => self.bars.suspend(|| write_line(text)),
+        }
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "progress is for whoever looks on")]
+fn write_line(text: &str) {
+    eprintln!("{text}");
 }

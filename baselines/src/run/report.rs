@@ -9,26 +9,21 @@ use crate::config::EvalConfig;
 use crate::data::{Dataset, color_map};
 use crate::error::Result;
 use crate::eval::{AbsentClass, ClassCounts, Curve, bootstrap_difference};
-use crate::infer;
-use crate::report::{
-    Gallery, GalleryRow, Layer, LossCurve, Method, OmittedCount, Pen, PictureFormat, Protocol, Repeat, Report,
-    ReportClass, extremes,
-};
-use crate::run::compare::{CompareOptions, mean_times, title};
+use crate::report::{BaselineProtocol, LossCurve, Method, OmittedCount, Protocol, Repeat, Report, ReportClass};
+use crate::run::compare::{CompareOptions, mean_times};
 use crate::run::job::StepRecord;
-use crate::run::seeds::{SeedScores, array_path};
+use crate::run::pictures::galleries;
+use crate::run::plan::Plan;
+use crate::run::seeds::SeedScores;
 use crate::train::StepTimes;
 
-/// Longest side of a picture in the report, pixels.
-const PICTURE_SIDE: u32 = 160;
-/// Images per gallery.
-const GALLERY_ROWS: usize = 6;
 /// Points of a loss curve.
 const CURVE_POINTS: usize = 60;
 
 /// One method trained once and scored.
 pub(crate) struct Unit {
-    pub(crate) method: String,
+    /// Index in the plan.
+    pub(crate) cell: usize,
     pub(crate) title: String,
     pub(crate) repeat: usize,
     pub(crate) seed: u64,
@@ -40,13 +35,15 @@ pub(crate) struct Unit {
 }
 
 /// All units of a comparison.
-pub(crate) struct Comparison {
+pub(crate) struct Comparison<'a> {
+    pub(crate) plan: &'a Plan,
     pub(crate) units: Vec<Unit>,
 }
 
-impl Comparison {
-    fn of_method(&self, method: &str) -> Vec<&Unit> {
-        let mut units: Vec<&Unit> = self.units.iter().filter(|unit| unit.method == method).collect();
+impl Comparison<'_> {
+    /// The repeats of a cell.
+    pub(crate) fn of_cell(&self, cell: usize) -> Vec<&Unit> {
+        let mut units: Vec<&Unit> = self.units.iter().filter(|unit| unit.cell == cell).collect();
         units.sort_by_key(|unit| unit.repeat);
         units
     }
@@ -62,43 +59,70 @@ pub struct CompareOutcome {
 }
 
 /// Puts the numbers, curves and pictures of a comparison together.
-pub(crate) fn build_report(options: &CompareOptions<'_>, comparison: &Comparison) -> Result<CompareOutcome> {
-    let config = options.config;
-    let mut report = Report {
-        title: format!("Seeds of {}", titles(options).join(", ")),
+pub(crate) fn build_report(options: &CompareOptions<'_>, comparison: &Comparison<'_>) -> Result<CompareOutcome> {
+    let plan = comparison.plan;
+    // Everything but the fixed score and inference is the same under all baselines.
+    let first = &plan.columns[0].config;
+    let whole = if plan.columns.len() > 1 { options.config } else { first };
+    let protocol = protocol(&options.dataset, options.split, &first.eval);
+    let report = Report {
+        title: headline(options, plan),
         protocol: Protocol {
+            dataset: options.dataset_name.map_or(protocol.dataset, str::to_string),
             stage: "seeds, trained with image-level labels of the same split".to_string(),
-            scales: config.infer.scales.clone(),
-            flip: config.infer.flip,
-            ..protocol(&options.dataset, options.split, &config.eval)
+            scales: first.infer.scales.clone(),
+            flip: first.infer.flip,
+            baselines: baseline_protocols(plan),
+            ..protocol
         },
         classes: classes(&options.dataset),
-        thresholds: config.eval.thresholds.thresholds()?,
-        methods: Vec::new(),
+        thresholds: first.eval.thresholds.thresholds()?,
+        methods: (0..plan.cells.len()).map(|cell| method(comparison, cell)).collect::<Result<_>>()?,
+        left_out: plan.left_out.clone(),
         galleries: galleries(options, comparison)?,
-        config: config.to_toml()?,
+        config: whole.to_toml()?,
         environment: environment(),
         // With the place it was written to it would make equal results differ; the page has it.
         reproduce: Vec::new(),
     };
-    let reference = at_best(&comparison.of_method(&options.methods[0]), config.eval.absent_class);
-    for (index, method) in options.methods.iter().enumerate() {
-        let units = comparison.of_method(method);
-        let mut repeats = Vec::new();
-        for unit in &units {
-            repeats.push(repeat(unit, options)?);
-        }
-        let image_bootstrap = if index == 0 {
-            None
-        } else {
-            let candidate = at_best(&units, config.eval.absent_class);
-            let mut draws = SeededSampler::new(config.seed).child("bootstrap");
-            let absent = config.eval.absent_class;
-            Some(bootstrap_difference(&candidate, &reference, absent, config.eval.bootstrap, &mut draws)?)
-        };
-        report.methods.push(Method { name: title(options, method), repeats, image_bootstrap });
-    }
     Ok(CompareOutcome { report, timings: timings(options, comparison) })
+}
+
+fn headline(options: &CompareOptions<'_>, plan: &Plan) -> String {
+    if let [_] = plan.columns.as_slice() {
+        let titles: Vec<&str> = plan.cells.iter().map(|cell| cell.title.as_str()).collect();
+        return format!("Seeds of {}", titles.join(", "));
+    }
+    let names: Vec<&str> = plan.columns.iter().map(|column| column.name.as_str()).collect();
+    format!("Seeds of {} with {}", names.join(", "), options.methods.join(", "))
+}
+
+// Only where there are several: else the protocol itself says it.
+fn baseline_protocols(plan: &Plan) -> Vec<BaselineProtocol> {
+    let several = plan.columns.iter().filter(|_| plan.columns.len() > 1);
+    several
+        .map(|column| BaselineProtocol {
+            name: column.name.clone(),
+            fixed_score: column.config.eval.background_score,
+            scales: column.config.infer.scales.clone(),
+            flip: column.config.infer.flip,
+        })
+        .collect()
+}
+
+fn method(comparison: &Comparison<'_>, cell: usize) -> Result<Method> {
+    let (plan, units) = (comparison.plan, comparison.of_cell(cell));
+    let (config, of, reference) = (plan.config(cell), &plan.cells[cell], plan.reference(cell));
+    let repeats = units.iter().map(|unit| repeat(unit, &config.eval)).collect::<Result<_>>()?;
+    let absent = config.eval.absent_class;
+    let bootstrap = || {
+        let (candidate, reference) = (at_best(&units, absent), at_best(&comparison.of_cell(reference), absent));
+        let mut draws = SeededSampler::new(config.seed).child("bootstrap");
+        bootstrap_difference(&candidate, &reference, absent, config.eval.bootstrap, &mut draws)
+    };
+    let image_bootstrap = (reference != cell).then(bootstrap).transpose()?;
+    let (baseline, method) = (plan.columns[of.column].name.clone(), of.method.clone());
+    Ok(Method { name: of.title.clone(), baseline, method, reference, repeats, image_bootstrap })
 }
 
 /// The report of seeds that came from anywhere: one method, one curve.
@@ -116,7 +140,7 @@ pub fn evaluation(dataset: &Dataset, split: &str, curve: &Curve, config: &EvalCo
         },
         classes: classes(dataset),
         thresholds: curve.thresholds().to_vec(),
-        methods: vec![Method { name: "seeds".to_string(), repeats: vec![repeat], image_bootstrap: None }],
+        methods: vec![Method { name: "seeds".to_string(), repeats: vec![repeat], ..Method::default() }],
         ..Report::default()
     })
 }
@@ -124,10 +148,6 @@ pub fn evaluation(dataset: &Dataset, split: &str, curve: &Curve, config: &EvalCo
 fn classes(dataset: &Dataset) -> Vec<ReportClass> {
     let names = std::iter::once("background").chain(dataset.class_names().iter().map(String::as_str));
     names.zip(color_map()).map(|(name, color)| ReportClass { name: name.to_string(), color }).collect()
-}
-
-fn titles(options: &CompareOptions<'_>) -> Vec<String> {
-    options.methods.iter().map(|method| title(options, method)).collect()
 }
 
 fn protocol(dataset: &Dataset, split: &str, config: &EvalConfig) -> Protocol {
@@ -155,11 +175,10 @@ fn environment() -> Vec<(String, String)> {
 }
 
 /// What differs from run to run of the same comparison: times. Kept out of the numbers, which must not.
-fn timings(options: &CompareOptions<'_>, comparison: &Comparison) -> Vec<(String, String)> {
+fn timings(options: &CompareOptions<'_>, comparison: &Comparison<'_>) -> Vec<(String, String)> {
     let mut rows = vec![("trainings at a time".to_string(), options.jobs.to_string())];
-    for method in options.methods {
-        let units = comparison.of_method(method);
-        let name = title(options, method);
+    for (index, cell) in comparison.plan.cells.iter().enumerate() {
+        let (name, units) = (&cell.title, comparison.of_cell(index));
         if let Some(times) = mean_times(&units) {
             let ms = |time: std::time::Duration| format!("{:.0}", time.as_secs_f64() * 1e3);
             rows.push((
@@ -180,8 +199,7 @@ fn timings(options: &CompareOptions<'_>, comparison: &Comparison) -> Vec<(String
     rows
 }
 
-fn repeat(unit: &Unit, options: &CompareOptions<'_>) -> Result<Repeat> {
-    let eval = &options.config.eval;
+fn repeat(unit: &Unit, eval: &EvalConfig) -> Result<Repeat> {
     let mut repeat = Repeat::from_curve(unit.seed, &unit.scores.curve, eval.background_score, eval.absent_class)?;
     repeat.losses = losses(unit);
     repeat.omitted = omitted(&unit.history);
@@ -238,71 +256,4 @@ fn at_best(units: &[&Unit], absent: AbsentClass) -> Vec<Vec<ClassCounts>> {
             unit.scores.images.iter().filter_map(|image| image.class_counts(index)).collect()
         })
         .collect()
-}
-
-fn galleries(options: &CompareOptions<'_>, comparison: &Comparison) -> Result<Vec<Gallery>> {
-    // Pictures show the first repeat of every method.
-    let shown: Vec<&Unit> = options.methods.iter().filter_map(|m| comparison.of_method(m).first().copied()).collect();
-    let images = options.dataset.len();
-    let spaced: Vec<usize> = (0..GALLERY_ROWS.min(images)).map(|i| i * images / GALLERY_ROWS.min(images)).collect();
-    let mut galleries = vec![gallery(
-        options,
-        &shown,
-        "A look across the split".to_string(),
-        "Images evenly spaced in the list.".to_string(),
-        &spaced,
-    )?];
-    if let (Some(first), Some(last)) = (shown.first(), shown.last().filter(|_| shown.len() > 1)) {
-        let (losses, gains) = extremes(&gains(options, first, last), GALLERY_ROWS);
-        for (word, images) in [("gains most", gains), ("loses most", losses)] {
-            let title = format!("Where {} {word} over {}", last.title, first.title);
-            let note = "By mean IoU of the classes an image or its seeds have, each method at its best score.";
-            galleries.push(gallery(options, &shown, title, note.to_string(), &images)?);
-        }
-    }
-    Ok(galleries)
-}
-
-fn gains(options: &CompareOptions<'_>, reference: &Unit, candidate: &Unit) -> Vec<Option<f64>> {
-    let absent = options.config.eval.absent_class;
-    let gain = |image| Some(image_iou(candidate, image, absent)? - image_iou(reference, image, absent)?);
-    (0..options.dataset.len()).map(gain).collect()
-}
-
-// Over the classes the image or its seeds have, whatever the convention for whole splits.
-fn image_iou(unit: &Unit, image: usize, absent: AbsentClass) -> Option<f64> {
-    let index = unit.scores.curve.best(absent)?.index;
-    unit.scores.images.get(image)?.class_counts(index)?.mean_iou(AbsentClass::Skipped)
-}
-
-fn gallery(
-    options: &CompareOptions<'_>,
-    shown: &[&Unit],
-    title: String,
-    note: String,
-    images: &[usize],
-) -> Result<Gallery> {
-    let mut columns = vec!["image".to_string(), "ground truth".to_string()];
-    columns.extend(shown.iter().map(|unit| unit.title.clone()));
-    let rows = images.iter().map(|image| row(options, shown, *image)).collect::<Result<_>>()?;
-    Ok(Gallery { title, note, columns, rows })
-}
-
-fn row(options: &CompareOptions<'_>, shown: &[&Unit], index: usize) -> Result<GalleryRow> {
-    let dataset = &options.dataset;
-    let absent = options.config.eval.absent_class;
-    let palette = color_map();
-    let image = dataset.image(index)?;
-    let mask = dataset.mask(index)?;
-    let mut labels = Vec::new();
-    for unit in shown {
-        let maps = infer::read_seeds(&array_path(&unit.seeds, dataset.name(index)))?;
-        let best = unit.scores.curve.best(absent).map_or(options.config.eval.background_score, |best| best.threshold);
-        labels.push((maps.labels(best as f32), image_iou(unit, index, absent)));
-    }
-    let mut layers = vec![Layer::Image, Layer::Labels { labels: &mask.data, mean_iou: None }];
-    layers.extend(labels.iter().map(|(labels, mean_iou)| Layer::Labels { labels, mean_iou: *mean_iou }));
-    let classes: Vec<usize> = dataset.labels(index).iter().map(|class| class + 1).collect();
-    let pen = Pen { palette: &palette, max_side: PICTURE_SIDE, format: PictureFormat::Png };
-    GalleryRow::draw(dataset.name(index), &classes, &image, &layers, pen)
 }

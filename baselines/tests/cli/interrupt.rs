@@ -18,7 +18,7 @@ fn train_args<'a>(out: &'a Path, method: &'a str) -> Vec<&'a str> {
 
 fn start(args: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wsss"));
-    command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.arg("--quiet").args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
     for setting in TINY.iter().chain(&STEPS) {
         command.args(["--set", setting]);
     }

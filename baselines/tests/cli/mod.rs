@@ -7,6 +7,7 @@ mod bad_data;
 mod compare;
 mod divergence;
 mod interrupt;
+mod matrix;
 mod no_labels;
 mod output;
 mod pretrain;

@@ -1,4 +1,4 @@
-//! Outputs that are there already are left as they are; what is written goes to stdout, and stderr stays empty.
+//! Outputs that are there already are left as they are; what is written goes to stdout, and stderr stays empty when asked to.
 
 use crate::cli::workbench::{copy_all, data, fails, files, folder, program, succeeds, text, tiny, trained};
 
@@ -72,7 +72,7 @@ fn seeds_of_a_broken_run_are_taken_up() {
 fn names_of_what_was_written_go_to_stdout() {
     let place = folder();
     let out = place.path().join("data");
-    let stdout = succeeds(&mut program(&["synth", text(&out), "--set", "train=4", "--set", "val=1", "--quiet"]));
+    let stdout = succeeds(&mut program(&["synth", text(&out), "--set", "train=4", "--set", "val=1"]));
     assert_eq!(stdout, format!("wrote {}\n", out.display()));
     assert!(succeeds(&mut program(&["config"])).starts_with("seed = 1\nweights = \"embedded\"\n"));
 }

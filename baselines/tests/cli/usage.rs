@@ -76,7 +76,8 @@ fn files_that_make_no_sense() {
         ("seed = 1\nseeed = 2\n", &["line 2", "unknown field `seeed`"][..]),
         ("[loader]\ncrop = 32\nstride = 2\n", &["line 3", "unknown field `stride`"]),
         ("[baseline]\ntype = \"resnet\"\n", &["unknown variant `resnet`", "`seam`"]),
-        ("[regularizers.ppc]\ntype = \"ppc\"\n", &["unknown variant `ppc`", "`hsc`"]),
+        ("[regularizers.cam]\ntype = \"cam\"\n", &["unknown variant `cam`", "`hsc`", "`ppc`"]),
+        ("[baselines.eps]\nloader = { cropp = 3 }\n", &["`baselines.eps.loader.cropp`", "unknown field `cropp`"]),
         ("[regularizers.hsc]\ngrid = [4, 4]\n", &["missing field `type`"]),
         ("[regularizers.none]\ntype = \"hsc\"\n", &["`regularizers.none`"]),
         ("seed = \n", &["line 1"]),
@@ -92,8 +93,8 @@ fn methods_that_make_no_sense() {
     let place = folder();
     let out = place.path().join("out");
     for (method, parts) in [
-        ("ppc", &["no regularizer `ppc`", "none, hsc, hsc-channel"][..]),
-        ("hsc+ppc", &["no regularizer `ppc`"]),
+        ("cam", &["no regularizer `cam`", "none, hsc, hsc-channel"][..]),
+        ("hsc+cam", &["no regularizer `cam`"]),
         ("hsc+none", &["no regularizer `none`"]),
         ("hsc+hsc", &["`hsc+hsc`", "`hsc` comes twice"]),
         ("", &["no regularizer ``"]),
@@ -105,8 +106,16 @@ fn methods_that_make_no_sense() {
         let args = [&["compare", "--data", text(data()), "--out", text(&out)], more].concat();
         fails_without(&out, &mut tiny(&args, &[]), 2, parts);
     };
-    compare(&["--regularizers", "none,ppc"], &["no regularizer `ppc`"]);
+    compare(&["--regularizers", "none,cam"], &["no regularizer `cam`"]);
     compare(&["--regularizers", "hsc,none,hsc"], &["method `hsc` comes twice"]);
+    compare(&["--baselines", "vgg"], &["no baseline `vgg`", "there are seam, eps, vgg16-oaa"]);
+    compare(&["--baselines", "seam,eps,seam"], &["--baselines", "baseline `seam` comes twice"]);
+    compare(&["--baselines", "seam,"], &["no baseline ``"]);
+    let args = ["train", "--data", text(data()), "--out", text(&out), "--baseline", "vgg"];
+    fails_without(&out, &mut tiny(&args, &[]), 2, &["no baseline `vgg`"]);
+    let other_scores = ["baselines.eps.eval.thresholds.last=9", "baselines.eps.eval.background_score=0.05"];
+    let args = ["compare", "--data", text(data()), "--out", text(&out), "--baselines", "seam,eps"];
+    fails_without(&out, &mut tiny(&args, &other_scores), 2, &["`seam` and `eps`", "`eval`", "background_score"]);
     compare(&["--repeats", "0"], &["--repeats", "at least 1"]);
 }
 

@@ -88,10 +88,17 @@ pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// The program. A backtrace is asked for throughout: none may show.
+/// The program, told to be quiet. A backtrace is asked for throughout: none may show.
 pub(crate) fn program(args: &[&str]) -> Command {
+    let mut command = talkative();
+    command.arg("--quiet").args(args);
+    command
+}
+
+/// The program without an argument.
+pub(crate) fn talkative() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wsss"));
-    command.args(args).env("RUST_BACKTRACE", "1");
+    command.env("RUST_BACKTRACE", "1");
     command
 }
 
@@ -104,7 +111,7 @@ pub(crate) fn tiny(args: &[&str], settings: &[&str]) -> Command {
     command
 }
 
-/// Runs it; it must succeed and write nothing to stderr, which is no terminal here. Returns stdout.
+/// Runs it; it must succeed and write nothing to stderr. Returns stdout.
 pub(crate) fn succeeds(command: &mut Command) -> String {
     let Output { status, stdout, stderr } = command.output().unwrap();
     let (stdout, stderr) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());

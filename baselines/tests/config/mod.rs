@@ -8,7 +8,9 @@ use candle_wsss_baselines::config::{BaselineConfig, RunConfig};
 use candle_wsss_baselines::seam::SeamConfig;
 use candle_wsss_baselines::train::PolySgdConfig;
 
-const BUILTIN: [&str; 3] = ["embedded", "voc12-seam", "pretrain"];
+const BUILTIN: [&str; 5] = ["embedded", "voc12-seam", "voc12-eps", "voc12-vgg16-oaa", "pretrain"];
+
+mod overlay;
 
 fn from(text: &str, settings: &[&str]) -> Result<RunConfig, String> {
     let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
@@ -158,7 +160,7 @@ fn methods() {
     assert_eq!(names("hsc+hsc-channel").unwrap(), ["hsc", "hsc-channel"]);
     assert_eq!(names("hsc-channel+hsc").unwrap(), ["hsc-channel", "hsc"]);
     for (method, part) in [
-        ("ppc", "no regularizer `ppc` is configured; there are none, hsc, hsc-channel"),
+        ("cam", "no regularizer `cam` is configured; there are none, hsc, hsc-channel"),
         ("hsc+hsc", "method `hsc+hsc`: `hsc` comes twice"),
         ("hsc+", "no regularizer ``"),
         ("hsc+none", "no regularizer `none`"),

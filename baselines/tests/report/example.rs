@@ -150,7 +150,8 @@ pub(crate) fn report() -> Report {
             bootstrap_difference(&of.counts, &evaluated[0].counts, AbsentClass::AsZero, config, &mut sampler).unwrap()
         };
         let image_bootstrap = (index > 0).then(draw);
-        methods.push(Method { name: (*name).to_string(), repeats: of.repeats.clone(), image_bootstrap });
+        let repeats = of.repeats.clone();
+        methods.push(Method { name: (*name).to_string(), repeats, image_bootstrap, ..Method::default() });
     }
     let colors = color_map();
     let indices = [0, 8, 10, 12, 13, 15, 17];
@@ -162,6 +163,7 @@ pub(crate) fn report() -> Report {
         thresholds: ThresholdGrid::default().thresholds().unwrap(),
         galleries: galleries(&scenes, &evaluated, &indices.map(|index| colors[index])),
         methods,
+        left_out: Vec::new(),
         config: "[network]\nbaseline = \"seam\"\n\n[train]\nepochs = 8\nbatch = 8\nlearning_rate = 0.01\n\n\
                  [[regularizer]]\ntype = \"hsc\"\n"
             .to_string(),
@@ -191,6 +193,7 @@ pub(crate) fn protocol() -> Protocol {
         crf: "none".to_string(),
         scales: vec![0.5, 1.0, 1.5, 2.0],
         flip: true,
+        baselines: Vec::new(),
     }
 }
 

@@ -19,7 +19,7 @@ fn small(curves: &[&[(u64, [f64; 2])]]) -> Report {
     let method = |(index, curves): (usize, &&[(u64, [f64; 2])])| Method {
         name: format!("method {index}"),
         repeats: curves.iter().map(repeat).collect(),
-        image_bootstrap: None,
+        ..Method::default()
     };
     let class = |name: &str| ReportClass { name: name.to_string(), color: [0, 0, 0] };
     Report {
