@@ -6,6 +6,7 @@ mod fixture;
 
 mod backbone;
 mod cli;
+mod matrix;
 mod config;
 mod data;
 mod eps;

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use cell::{Cell, STEPS};
+use cell::Cell;
 
 const METHODS: [&str; 4] = ["hsc", "ppc", "rca", "pss"];
 
@@ -43,7 +43,6 @@ fn train_all(baseline: &str) {
         assert!(alone.keys().any(|term| term.starts_with(&format!("{method}/"))), "{baseline}: no term of {method}");
     }
     assert_eq!(cells.len(), 1 << METHODS.len());
-    assert!(STEPS > 2, "a resumed run must have a step before and after");
 }
 
 #[test]
