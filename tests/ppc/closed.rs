@@ -4,8 +4,8 @@ use candle_core::{Device, Tensor};
 use candle_wsss::contrast::cross_entropy_against;
 use candle_wsss::regularizer::hsc::BackgroundPrototype;
 use candle_wsss::regularizer::ppc::{
-    Candidates, ClassSample, PixelSampling, PositiveRank, PpcConfig, PrototypeMining, SmallClasses, pixel_weights,
-    sample_pixels,
+    Candidates, ClassSample, PixelSampling, PositiveRank, PpcConfig, PrototypeMining, SemiHardRanks, SmallClasses,
+    pixel_weights, sample_pixels,
 };
 use candle_wsss::{ClassLayout, ImageLabels, Pair, ReplaySampler};
 
@@ -44,7 +44,7 @@ fn separated_classes_cost_what_the_temperature_leaves() {
     let config = PpcConfig {
         grid: (4, 4),
         background_prototype: BackgroundPrototype::OneMinusMax,
-        mining: PrototypeMining::SemiHard { dropped: 0, last_rank: 1 },
+        mining: PrototypeMining::SemiHard(SemiHardRanks { dropped: 0, last_rank: 1 }),
         positive_rank: PositiveRank::Excluded,
         ..small()
     };
@@ -65,7 +65,11 @@ fn ranks_are_counted_from_the_nearest() {
     let logits = Tensor::new(&[[5.0f64, 1.0, 3.0, 2.0, 4.0], [1.0, 1.0, 1.0, 1.0, 2.0]], &Device::Cpu).unwrap();
     let targets = Tensor::new(&[2u32, 3], &Device::Cpu).unwrap();
     let negatives = |absent, positive_rank, dropped, last_rank| {
-        let config = PpcConfig { positive_rank, mining: PrototypeMining::SemiHard { dropped, last_rank }, ..small() };
+        let config = PpcConfig {
+            positive_rank,
+            mining: PrototypeMining::SemiHard(SemiHardRanks { dropped, last_rank }),
+            ..small()
+        };
         let candidates = Candidates::new(&labels, absent, &Device::Cpu).unwrap();
         candidates.negatives(&logits, &targets, &config).unwrap().map(|columns| columns.to_vec2::<u32>().unwrap())
     };

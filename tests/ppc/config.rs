@@ -2,14 +2,16 @@
 
 use candle_wsss::regularizer::RegularizerConfig;
 use candle_wsss::regularizer::hsc::{AbsentClasses, BackgroundPrototype};
-use candle_wsss::regularizer::ppc::{PixelSampling, PositiveRank, PpcConfig, PrototypeMining, SmallClasses};
+use candle_wsss::regularizer::ppc::{
+    PixelSampling, PositiveRank, PpcConfig, PrototypeMining, SemiHardRanks, SmallClasses,
+};
 
 #[test]
 fn presets_are_the_released_code() {
     let seam = PpcConfig::seam();
     assert_eq!(seam, PpcConfig::default());
     assert_eq!((seam.background_score, seam.pixels_per_prototype_divisor), (0.20, 8));
-    assert_eq!(seam.mining, PrototypeMining::SemiHard { dropped: 3, last_rank: 13 });
+    assert_eq!(seam.mining, PrototypeMining::SemiHard(SemiHardRanks { dropped: 3, last_rank: 13 }));
     assert_eq!(seam.sampling, PixelSampling::HardHalf { hard_fraction: 0.6 });
     assert_eq!((seam.positive_rank, seam.small_classes), (PositiveRank::Ranked, SmallClasses::Counted));
     assert_eq!(seam.background_prototype, BackgroundPrototype::ConstantScore);
@@ -24,7 +26,10 @@ fn presets_are_the_released_code() {
 #[test]
 fn values_out_of_range_are_named() {
     let base = PpcConfig::default;
-    let mining = |dropped, last_rank| PpcConfig { mining: PrototypeMining::SemiHard { dropped, last_rank }, ..base() };
+    let mining = |dropped, last_rank| PpcConfig {
+        mining: PrototypeMining::SemiHard(SemiHardRanks { dropped, last_rank }),
+        ..base()
+    };
     let sampling = |hard_fraction| PpcConfig { sampling: PixelSampling::HardHalf { hard_fraction }, ..base() };
     for (config, field, value) in [
         (PpcConfig { name: String::new(), ..base() }, "name", "``"),
@@ -59,9 +64,9 @@ fn written_and_read_back_it_is_the_same() {
 
 #[test]
 fn a_part_is_enough_and_an_unknown_field_is_refused() {
-    let text = r#"{"type": "ppc", "mining": {"semi_hard": {"dropped": 1, "last_rank": 4}}, "sampling": "all"}"#;
+    let text = r#"{"type": "ppc", "mining": {"semi_hard": {"dropped": 1}}, "sampling": "all"}"#;
     let config: RegularizerConfig = serde_json::from_str(text).unwrap();
-    let mining = PrototypeMining::SemiHard { dropped: 1, last_rank: 4 };
+    let mining = PrototypeMining::SemiHard(SemiHardRanks { dropped: 1, ..SemiHardRanks::default() });
     let want = PpcConfig { mining, sampling: PixelSampling::All, ..PpcConfig::default() };
     assert_eq!(config, RegularizerConfig::Ppc(want));
     for wrong in [r#"{"memory": 0.1}"#, r#"{"mining": {"semi_hard": {"dropped": 1, "last_rank": 4, "first_rank": 2}}}"#]

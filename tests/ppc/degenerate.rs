@@ -2,7 +2,9 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_wsss::regularizer::hsc::{AbsentClasses, BackgroundPrototype};
-use candle_wsss::regularizer::ppc::{PixelSampling, PositiveRank, PpcConfig, PrototypeMining, SmallClasses, evaluate};
+use candle_wsss::regularizer::ppc::{
+    PixelSampling, PositiveRank, PpcConfig, PrototypeMining, SemiHardRanks, SmallClasses, evaluate,
+};
 use candle_wsss::{ClassLayout, ImageLabels, SeededSampler};
 
 use super::inputs::{DRAWS, Inputs, assert_near, numbers, omitted, small, value};
@@ -92,7 +94,7 @@ fn any_number_of_classes_and_images() {
         for n in 1..=4 {
             let present = (0..n).map(|image| vec![image % foreground, (3 * image + 1) % foreground]).collect();
             let inputs = Inputs::of(10, foreground, present);
-            let mining = PrototypeMining::SemiHard { dropped: 3, last_rank: 13 };
+            let mining = PrototypeMining::SemiHard(SemiHardRanks { dropped: 3, last_rank: 13 });
             let objective = inputs.check_finite(&PpcConfig { mining, ..small() });
             // Of two classes none is left behind the nearest three.
             let want: &[&str] = if num_classes == 2 { &["intra"] } else { &[] };

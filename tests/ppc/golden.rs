@@ -1,7 +1,7 @@
 //! Golden vectors in the order of classes used here: background last.
 
 use candle_core::{DType, Tensor};
-use candle_wsss::regularizer::ppc::{PixelSampling, PpcConfig, PrototypeMining};
+use candle_wsss::regularizer::ppc::{PixelSampling, PpcConfig, PrototypeMining, SemiHardRanks};
 use candle_wsss::{ClassLayout, ImageLabels, Pair, ReplaySampler};
 
 use super::inputs::numbers;
@@ -49,10 +49,10 @@ impl Golden {
             pixels_per_prototype_divisor: h * w / best,
             temperature: constant(&["temperature"], preset.temperature),
             weight: constant(&["gamma"], preset.weight),
-            mining: PrototypeMining::SemiHard {
+            mining: PrototypeMining::SemiHard(SemiHardRanks {
                 dropped: constant(&["proto_rank_drop"], 3.0) as usize,
                 last_rank: constant(&["proto_rank_k"], 13.0) as usize,
-            },
+            }),
             sampling: PixelSampling::HardHalf { hard_fraction: constant(&["low_fraction"], 0.6) },
             ..preset
         };

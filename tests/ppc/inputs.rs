@@ -1,7 +1,7 @@
 //! Random inputs, and plain arithmetic for oracles.
 
 use candle_core::{DType, Device, Tensor, Var};
-use candle_wsss::regularizer::ppc::{PixelSampling, PpcConfig, PpcSeeds, PrototypeMining, evaluate};
+use candle_wsss::regularizer::ppc::{PixelSampling, PpcConfig, PpcSeeds, PrototypeMining, SemiHardRanks, evaluate};
 use candle_wsss::testing::randn;
 use candle_wsss::{ClassLayout, ImageLabels, Objective, Pair, Result, SeededSampler};
 
@@ -23,7 +23,7 @@ pub(crate) fn small() -> PpcConfig {
     PpcConfig {
         grid: (4, 5),
         pixels_per_prototype_divisor: 4,
-        mining: PrototypeMining::SemiHard { dropped: 1, last_rank: 4 },
+        mining: PrototypeMining::SemiHard(SemiHardRanks { dropped: 1, last_rank: 4 }),
         sampling: PixelSampling::HardHalf { hard_fraction: 0.7 },
         ..PpcConfig::default()
     }

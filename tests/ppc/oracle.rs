@@ -2,7 +2,9 @@
 
 use candle_core::Tensor;
 use candle_wsss::regularizer::hsc::{AbsentClasses, BackgroundPrototype, PixelConfig, pixel_level, step_prototypes};
-use candle_wsss::regularizer::ppc::{PixelSampling, PositiveRank, PpcConfig, PrototypeMining, SmallClasses};
+use candle_wsss::regularizer::ppc::{
+    PixelSampling, PositiveRank, PpcConfig, PrototypeMining, SemiHardRanks, SmallClasses,
+};
 use candle_wsss::{Pair, PrototypeBank, Sampler, SeededSampler};
 
 use super::inputs::{DRAWS, FOREGROUND, Inputs, assert_near, descending, dot, numbers, pixels, small, unit, value};
@@ -82,7 +84,7 @@ fn naive_cross(
 
 fn naive_negatives(inputs: &Inputs, logits: &[f64], own: usize, config: &PpcConfig) -> Vec<usize> {
     let classes = candidates(inputs, config);
-    let PrototypeMining::SemiHard { dropped, last_rank } = config.mining else {
+    let PrototypeMining::SemiHard(SemiHardRanks { dropped, last_rank }) = config.mining else {
         return classes.into_iter().filter(|class| *class != own).collect();
     };
     let is_ranked = |class: &usize| config.positive_rank == PositiveRank::Ranked || *class != own;
@@ -100,6 +102,7 @@ fn naive_intra(inputs: &Inputs, view: &NaiveView, scope: &str, config: &PpcConfi
     if config.sampling == PixelSampling::All {
         return losses.iter().sum::<f64>() / losses.len() as f64;
     }
+    let similarity: Vec<f64> = logits.iter().zip(&view.targets).map(|(logits, own)| logits[*own]).collect();
     let (mut sum, mut present, mut counted) = (0.0, 0.0, 0.0);
     for class in 0..=FOREGROUND {
         let members: Vec<usize> = (0..losses.len()).filter(|pixel| view.targets[*pixel] == class).collect();
@@ -115,7 +118,7 @@ fn naive_intra(inputs: &Inputs, view: &NaiveView, scope: &str, config: &PpcConfi
             }
             let mut stream = SeededSampler::new(DRAWS).fork(&format!("{scope}/{class}"));
             let mut chosen: Vec<usize> = stream.distinct(members.len(), half).unwrap();
-            let distance: Vec<f64> = members.iter().map(|pixel| -logits[*pixel][class]).collect();
+            let distance: Vec<f64> = members.iter().map(|pixel| -similarity[*pixel]).collect();
             let hard = (members.len() as f64 * hard_fraction) as usize;
             chosen.extend_from_slice(&descending(&distance)[hard - half..hard]);
             of_class = chosen.iter().map(|position| losses[members[*position]]).collect();
@@ -152,7 +155,7 @@ fn terms_are_the_definition_written_out() {
             PpcConfig { positive_rank: PositiveRank::Excluded, ..small() },
             PpcConfig { absent_classes: AbsentClasses::Excluded, positive_rank: PositiveRank::Excluded, ..small() },
             PpcConfig { mining: PrototypeMining::All, ..small() },
-            PpcConfig { mining: PrototypeMining::SemiHard { dropped: 3, last_rank: 13 }, ..small() },
+            PpcConfig { mining: PrototypeMining::SemiHard(SemiHardRanks { dropped: 3, last_rank: 13 }), ..small() },
             PpcConfig { sampling: PixelSampling::EachClass, ..small() },
             PpcConfig { sampling: PixelSampling::All, ..small() },
             PpcConfig { small_classes: SmallClasses::LeftOut, ..small() },

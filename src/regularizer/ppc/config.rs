@@ -50,16 +50,21 @@ pub struct PpcConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum PrototypeMining {
-    /// Prototypes are ranked by their similarity to the pixel, and those of the ranks `dropped + 1 ..= last_rank` are
-    /// its negatives. Where there are fewer classes, the ranks there are; with none left the term is omitted. Released.
-    SemiHard {
-        /// Most similar prototypes that are no negatives.
-        dropped: usize,
-        /// Last rank that is one, counted from 1.
-        last_rank: usize,
-    },
+    /// Prototypes are ranked by their similarity to the pixel, and those of these ranks are its
+    /// negatives. Where there are fewer classes, the ranks there are; with none left the term is omitted. Released.
+    SemiHard(SemiHardRanks),
     /// All other prototypes, as across the views.
     All,
+}
+
+/// Ranks of the semi-hard negatives: `dropped + 1 ..= last_rank`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SemiHardRanks {
+    /// Most similar prototypes that are no negatives.
+    pub dropped: usize,
+    /// Last rank that is one, counted from 1.
+    pub last_rank: usize,
 }
 
 /// The positive's part in the ranking of [`PrototypeMining::SemiHard`].
@@ -140,7 +145,7 @@ impl PpcConfig {
         for (field, value) in counts {
             check(field, value > 0, "must be at least 1", value)?;
         }
-        if let PrototypeMining::SemiHard { dropped, last_rank } = self.mining {
+        if let PrototypeMining::SemiHard(SemiHardRanks { dropped, last_rank }) = self.mining {
             let want = format!("must be above `dropped`, which is {dropped}");
             check("mining.semi_hard.last_rank", last_rank > dropped, &want, last_rank)?;
         }
@@ -156,6 +161,12 @@ fn check(field: &str, holds: bool, want: &str, value: impl std::fmt::Display) ->
     if holds { Ok(()) } else { Err(Error::config(field, format!("{want}, is {value}"))) }
 }
 
+impl Default for SemiHardRanks {
+    fn default() -> Self {
+        Self { dropped: 3, last_rank: 13 }
+    }
+}
+
 impl Default for PpcConfig {
     fn default() -> Self {
         Self {
@@ -169,7 +180,7 @@ impl Default for PpcConfig {
             cross_prototype: 1.0,
             cross_label: 1.0,
             intra: 1.0,
-            mining: PrototypeMining::SemiHard { dropped: 3, last_rank: 13 },
+            mining: PrototypeMining::SemiHard(SemiHardRanks::default()),
             positive_rank: PositiveRank::Ranked,
             sampling: PixelSampling::HardHalf { hard_fraction: 0.6 },
             small_classes: SmallClasses::Counted,

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{Device, Tensor};
 
-use super::{PositiveRank, PpcConfig, PrototypeMining};
+use super::{PositiveRank, PpcConfig, PrototypeMining, SemiHardRanks};
 use crate::contrast::{cross_entropy, cross_entropy_against, cross_entropy_among};
 use crate::error::Result;
 use crate::label::ImageLabels;
@@ -71,7 +71,7 @@ impl Candidates {
         match config.mining {
             PrototypeMining::All if self.count < 2 => Ok(None),
             PrototypeMining::All => Ok(Some(self.cross_entropy(logits, labels)?)),
-            PrototypeMining::SemiHard { .. } => {
+            PrototypeMining::SemiHard(_) => {
                 let Some(negatives) = self.negatives(logits, labels, config)? else { return Ok(None) };
                 Ok(Some(cross_entropy_against(logits, labels, &negatives)?))
             }
@@ -97,7 +97,7 @@ impl Candidates {
 
     // Ranks of the negatives, counted from 0.
     fn ranks(&self, config: &PpcConfig) -> Option<Range<usize>> {
-        let PrototypeMining::SemiHard { dropped, last_rank } = config.mining else { return None };
+        let PrototypeMining::SemiHard(SemiHardRanks { dropped, last_rank }) = config.mining else { return None };
         let ranked = match config.positive_rank {
             PositiveRank::Ranked => self.count,
             PositiveRank::Excluded => self.count - 1,

@@ -24,7 +24,7 @@ mod sampling;
 mod seeds;
 mod terms;
 
-pub use config::{PixelSampling, PositiveRank, PpcConfig, PrototypeMining, SmallClasses};
+pub use config::{PixelSampling, PositiveRank, PpcConfig, PrototypeMining, SemiHardRanks, SmallClasses};
 pub use mining::Candidates;
 pub use sampling::{ClassSample, pixel_weights, sample_pixels};
 pub use seeds::{PpcSeeds, prototypes};
