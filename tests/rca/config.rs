@@ -13,6 +13,7 @@ fn default_is_the_released_code() {
     assert_eq!((config.memory_start, config.image_reduction), (MemoryStart::Normal, ImageReduction::Sum));
     assert_eq!((config.update_masking, config.mixup), (UpdateMasking::Cumulative, MixUp::Beta(8.0)));
     assert_eq!((config.projection_group, config.inference), (ProjectionGroup::Pretrained, RcaInference::Aggregated));
+    assert_eq!((config.fine_weight, config.contrast_weight, config.contrast_from_epoch), (1.0, 0.01, 2));
     assert!(config.alters_inference());
     assert!(!RcaConfig { inference: RcaInference::Baseline, ..config.clone() }.alters_inference());
     config.validate().unwrap();

@@ -1,6 +1,6 @@
 //! The contrast: its definition written out, gradients, closed forms, degenerate batches.
 
-use candle_core::{DType, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use candle_wsss::regularizer::rca::{ImageReduction, MixUp, RcaConfig, RegionContrast, Regions, region_contrast};
 use candle_wsss::testing::{gradient_error, randn};
 use candle_wsss::{ClassQueue, ReplaySampler, SeededSampler};
@@ -118,7 +118,6 @@ fn gradient_is_the_numeric_one() {
     for config in [
         RcaConfig::default(),
         RcaConfig { image_reduction: ImageReduction::Mean, mixup: MixUp::Off, ..RcaConfig::default() },
-        RcaConfig { clamp_min: 2.5, temperature: 0.5, ..RcaConfig::default() },
     ] {
         let mut inputs = Inputs::random(4, PRESENT);
         let regions = inputs.regions();
@@ -138,6 +137,30 @@ fn gradient_is_the_numeric_one() {
 }
 
 #[test]
+fn gradient_at_the_clamp_is_the_numeric_one() {
+    // The largest logit is a constant in the definition: a slot of length 0, all others lying opposite, makes it one.
+    let mut inputs = Inputs::random(14, PRESENT);
+    inputs.embeddings = inputs.embeddings.abs().unwrap();
+    let slots = inputs.queue.slots().abs().unwrap().neg().unwrap();
+    let mut lengths = vec![1.0; FOREGROUND * LENGTH];
+    lengths[0] = 0.0;
+    let lengths = Tensor::from_vec(lengths, (FOREGROUND, LENGTH, 1), &Device::Cpu).unwrap();
+    inputs.queue = full(&slots.broadcast_mul(&lengths).unwrap());
+    let regions = inputs.regions();
+    let values = [1e-4, 1.5, 3.0, 4.5, 1e3].map(|clamp_min| {
+        let config = RcaConfig { clamp_min, temperature: 0.5, ..RcaConfig::default() };
+        let sampler = SeededSampler::new(5);
+        let error = gradient_error(std::slice::from_ref(&inputs.embeddings), 80, |x| {
+            let contrast = region_contrast(&x[0], &regions, &inputs.labels, &inputs.queue, &config, &sampler)?;
+            Ok(contrast.expect("a region").value)
+        });
+        assert!(error.unwrap() < 1e-6);
+        value(&inputs.contrast(&config, &sampler).unwrap().unwrap())
+    });
+    assert!(values.is_sorted() && values[0] < values[4], "{values:?}");
+}
+
+#[test]
 fn equal_slots_leave_pure_chance() {
     // Every logit is the largest: each positive is one of `1 + (classes - 1) * length` equal exponentials.
     let mut inputs = Inputs::random(5, PRESENT);
@@ -154,11 +177,9 @@ fn equal_slots_leave_pure_chance() {
 #[test]
 fn slots_far_away_are_limited_by_the_clamp() {
     // The own class lies opposite to the embedding, all others on it.
-    let mut inputs = Inputs::random(6, &[&[1]]);
-    inputs.embeddings = inputs.embeddings.ones_like().unwrap();
     let slots: Vec<Tensor> = (0..FOREGROUND)
         .map(|class| {
-            let ones = Tensor::ones((LENGTH, DIM), DType::F64, &candle_core::Device::Cpu).unwrap();
+            let ones = Tensor::ones((LENGTH, DIM), DType::F64, &Device::Cpu).unwrap();
             (ones * if class == 1 { 1.0 } else { -1.0 }).unwrap()
         })
         .collect();
@@ -199,8 +220,7 @@ fn nothing_to_contrast_is_none() {
     for size in [1usize, 3, 7, 11] {
         // A mean of equal numbers need not be equal to them; the region is empty all the same.
         let mut inputs = Inputs::random(8, PRESENT);
-        inputs.coarse =
-            (Tensor::zeros((3, FOREGROUND, size, size), DType::F64, &candle_core::Device::Cpu).unwrap() + 0.3).unwrap();
+        inputs.coarse = (Tensor::zeros((3, FOREGROUND, size, size), DType::F64, &Device::Cpu).unwrap() + 0.3).unwrap();
         inputs.embeddings = randn(1, &[3, DIM, size, size]).unwrap();
         assert!(none(&inputs), "{size}");
     }
@@ -249,7 +269,7 @@ fn a_region_of_one_pixel_is_that_pixel() {
     let mut inputs = Inputs::random(9, &[&[3]]);
     let mut scores = vec![0.0; FOREGROUND * 20];
     scores[3 * 20 + 7] = 5.0;
-    inputs.coarse = Tensor::from_vec(scores, (1, FOREGROUND, 4, 5), &candle_core::Device::Cpu).unwrap();
+    inputs.coarse = Tensor::from_vec(scores, (1, FOREGROUND, 4, 5), &Device::Cpu).unwrap();
     let got = inputs.contrast(&RcaConfig::default(), &SeededSampler::new(0)).unwrap().unwrap();
     assert_eq!(inputs.regions().count(0, 3), 1.0);
     assert_all_near("embedding", &numbers(&got.embeddings), &pixels(&inputs.embeddings, 0)[7]);

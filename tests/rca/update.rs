@@ -13,10 +13,10 @@ const PRESENT: &[&[usize]] = &[&[0, 2, 3], &[2], &[], &[0, 2]];
 fn naive(inputs: &Inputs, probabilities: &Tensor, config: &RcaConfig) -> ClassQueue {
     let probabilities: Vec<Vec<f64>> = probabilities.to_vec2().unwrap();
     let mut queue = inputs.queue.clone();
-    for image in 0..inputs.labels.len() {
+    for (image, probabilities) in probabilities.iter().enumerate() {
         let mut features = pixels(&inputs.embeddings, image);
         for &class in inputs.labels.of_image(image) {
-            if probabilities[image][class] <= config.gate {
+            if probabilities[class] <= config.gate {
                 continue;
             }
             let inside = region(&inputs.coarse, image, class);
