@@ -142,7 +142,22 @@ fn a_commit_that_another_refuses_leaves_it_as_it_was() {
         assert_eq!(run.model.commit(proposed).unwrap_err().to_string(), "tensor `refuses.all`: refused");
         assert_eq!(entries(&run.model.memory().unwrap()), before);
         assert_eq!(entries(&run.objective().memory), before);
+        // The step is undone: what was the main network still is.
+        set_main(&run, 32);
+        let want = if saved { before } else { main_values(&run) };
+        assert_eq!(entries(&run.model.memory().unwrap()), want);
     }
+}
+
+#[test]
+fn restored_start_weights_stay_when_the_main_network_is_loaded_later() {
+    let mut whole = run(1.0);
+    (0..2).for_each(|_| whole.train());
+    let mut resumed = run(1.0);
+    resumed.model.restore(whole.model.memory().unwrap()).unwrap();
+    resumed.store.load_exact(&whole.store.snapshot().unwrap()).unwrap();
+    assert_eq!(entries(&resumed.model.memory().unwrap()), entries(&whole.model.memory().unwrap()));
+    assert_eq!(resumed.objective().terms.scalars().unwrap(), whole.objective().terms.scalars().unwrap());
 }
 
 #[test]

@@ -211,6 +211,6 @@ impl Regularizer for PssRegularizer {
     }
 
     fn restore(&mut self, saved: MemoryState) -> Result<()> {
-        self.support.restore(saved)
+        self.support.restore(saved, self.config.support_momentum)
     }
 }

@@ -43,8 +43,15 @@ impl Support {
     }
 
     /// Takes over the values: `support.<parameter name>`, one for each of the main network's and of its shape.
-    pub(super) fn restore(&mut self, saved: MemoryState) -> Result<()> {
-        self.values = Some(fitting(saved, &self.main.values()?)?);
+    ///
+    /// Handed back what it was before the first commit, it is that again, rather than a copy of the main network as it
+    /// is now: a commit that another loss refuses leaves no trace. Where the average never moves (`momentum` 1), equal
+    /// values may as well be start weights, which are to stay.
+    pub(super) fn restore(&mut self, saved: MemoryState, momentum: f64) -> Result<()> {
+        let main = self.main.values()?;
+        let values = fitting(saved, &main)?;
+        let is_main = self.values.is_none() && momentum < 1.0 && same(&values, &main)?;
+        self.values = (!is_main).then_some(values);
         Ok(())
     }
 
@@ -80,6 +87,15 @@ fn fitting(mut state: MemoryState, main: &Values) -> Result<Values> {
     }
     state.expect_empty()?;
     Ok(values)
+}
+
+fn same(values: &Values, main: &Values) -> Result<bool> {
+    for (name, value) in values {
+        if value.ne(&main[name])?.max_all()?.to_scalar::<u8>()? > 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// What the support network makes of the source view, at the grid of the main network's maps. No gradient.
