@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use candle_wsss::{
     Baseline, BaselineSpec, ClassLayout, Mode, Objective, ParameterGroup, Result, Sampler, Step, View, ViewOutput,
