@@ -90,12 +90,13 @@ impl MobileNetV2Config {
 /// block is not grouped, and stands behind one group in the first block and behind two in the others.
 fn is_batch_norm(name: &str) -> bool {
     let parts: Vec<&str> = name.split('.').collect();
-    match parts[..] {
-        ["features", "1", "conv", "2", _] | ["features", _, "conv", "3", _] => true,
-        ["features", _, "conv", "0" | "1", "1", _] => true,
-        ["features", "0" | "18", "1", _] => true,
-        _ => false,
-    }
+    matches!(
+        parts[..],
+        ["features", "1", "conv", "2", _]
+            | ["features", _, "conv", "3", _]
+            | ["features", _, "conv", "0" | "1", "1", _]
+            | ["features", "0" | "18", "1", _]
+    )
 }
 
 /// Channels of the paper's network.

@@ -1,4 +1,4 @@
-//! ResNet50: residual bottlenecks with dilation in place of the last strides.
+//! `ResNet50`: residual bottlenecks with dilation in place of the last strides.
 
 use candle_core::Tensor;
 use candle_nn::VarBuilder;

@@ -150,8 +150,9 @@ fn statistics_move_in_training_outside_of_frozen_stages() {
         let in_frozen_stage = |name: &str| layers.iter().any(|layer| name.starts_with(&format!("{layer}.")));
         let resnet38d = matches!(config, BackboneConfig::ResNet38d(_));
         let want: BTreeSet<String> = before
-            .into_keys()
+            .keys()
             .filter(|name| name.contains(".running_") && (resnet38d || !in_frozen_stage(name)))
+            .cloned()
             .collect();
         assert_eq!(moved(), want, "{config:?}");
     }
