@@ -5,5 +5,6 @@ mod core;
 mod crf;
 mod hsc;
 mod ops;
+mod rca;
 mod seed;
 mod tidy;

@@ -76,7 +76,7 @@ impl Default for RcaConfig {
             gate: 0.7,
             update_masking: UpdateMasking::Cumulative,
             clusters: 10,
-            // That of the library the released code calls.
+            // The default of scikit-learn, whose k-means the released code calls.
             kmeans_iterations: 300,
             attention: Attention::ScaledProduct,
             projection_group: ProjectionGroup::Pretrained,

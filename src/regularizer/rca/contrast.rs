@@ -86,15 +86,12 @@ pub fn region_contrast(
     };
     let share = column(pairs.iter().map(|pair| pair.share).collect())?;
     let rest = column(pairs.iter().map(|pair| 1.0 - pair.share).collect())?;
-    let means = |which: fn(&RegionPair) -> (usize, usize)| {
-        regions.means(embeddings, &pairs.iter().map(which).collect::<Vec<_>>())
-    };
-    let own = means(|pair| pair.own)?;
-    let mixed = if pairs.iter().all(|pair| pair.share == 1.0) {
-        own
-    } else {
-        (own.broadcast_mul(&share)? + means(|pair| pair.partner)?.broadcast_mul(&rest)?)?
-    };
+    // Pooled together: one pass over the embedding map, and one over its gradient.
+    let of: Vec<(usize, usize)> =
+        pairs.iter().map(|pair| pair.own).chain(pairs.iter().map(|pair| pair.partner)).collect();
+    let means = regions.means(embeddings, &of)?;
+    let (own, partner) = (means.narrow(0, 0, pairs.len())?, means.narrow(0, pairs.len(), pairs.len())?);
+    let mixed = (own.broadcast_mul(&share)? + partner.broadcast_mul(&rest)?)?;
     let against = Memory::new(&mixed, queue, config)?;
     let own = against.contrast(pairs.iter().map(|pair| pair.own.1))?;
     let partner = against.contrast(pairs.iter().map(|pair| pair.partner.1))?;
