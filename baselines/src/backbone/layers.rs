@@ -74,6 +74,15 @@ impl Conv {
         Ok(Self { bias: Some(bias), ..Self::with_init(shape, RECTIFIED_INIT, vb)? })
     }
 
+    /// As [`Self::biased`], with another start of the weight.
+    ///
+    /// # Errors
+    /// When the builder has one in another shape.
+    pub(crate) fn biased_with_init(shape: ConvShape, init: Init, vb: &VarBuilder<'_>) -> Result<Self> {
+        let bias = vb.get_with_hints(shape.output, "bias", Init::Const(0.0))?;
+        Ok(Self { bias: Some(bias), ..Self::with_init(shape, init, vb)? })
+    }
+
     /// The same without a gradient for its parameters. Later changes of them still show.
     pub(crate) fn frozen(self, frozen: bool) -> Self {
         if !frozen {

@@ -1,20 +1,41 @@
 //! Everything that can be chosen about OAA's network. Every default is what the released code does.
 
 use candle_wsss::{Error, Result};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::backbone::BackboneConfig;
+use crate::backbone::{BackboneConfig, Vgg16Config};
 
 /// Network and loss.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OaaConfig {
-    /// The trunk.
+    /// The trunk; VGG16 where no `type` is given.
+    #[serde(deserialize_with = "vgg16_without_type")]
     pub backbone: BackboneConfig,
     /// The layers on it.
     pub head: HeadConfig,
     /// The loss.
     pub loss: OaaLossConfig,
+}
+
+impl Default for OaaConfig {
+    fn default() -> Self {
+        Self {
+            backbone: BackboneConfig::Vgg16(Vgg16Config::default()),
+            head: HeadConfig::default(),
+            loss: OaaLossConfig::default(),
+        }
+    }
+}
+
+// A table with a width and no type means the trunk that no table means.
+fn vgg16_without_type<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<BackboneConfig, D::Error> {
+    let fields = toml::Table::deserialize(deserializer)?;
+    if fields.contains_key("type") {
+        return BackboneConfig::deserialize(toml::Value::Table(fields)).map_err(D::Error::custom);
+    }
+    Vgg16Config::deserialize(toml::Value::Table(fields)).map(BackboneConfig::Vgg16).map_err(D::Error::custom)
 }
 
 impl OaaConfig {

@@ -4,5 +4,6 @@
 
 mod maps;
 mod network;
+mod parity;
 mod passes;
 mod training;

@@ -8,7 +8,7 @@ use candle_wsss::{
     Baseline, ClassLayout, ImageLabels, Mode, Objective, Pair, ParameterGroup, ParameterStore, Progress, SeededSampler,
     Step, View, ViewOutput,
 };
-use candle_wsss_baselines::backbone::{BackboneConfig, ResNet38dConfig};
+use candle_wsss_baselines::backbone::{BackboneConfig, ResNet38dConfig, Vgg16Config};
 use candle_wsss_baselines::oaa::{ClassifiedViews, HeadConfig, HeadInit, Oaa, OaaConfig, OaaLossConfig};
 
 use crate::support::spatial_mean;
@@ -17,6 +17,11 @@ fn config() -> OaaConfig {
     let backbone = BackboneConfig::ResNet38d(ResNet38dConfig { width_divisor: 64, ..ResNet38dConfig::default() });
     let head = HeadConfig { hidden: Some(6), init: HeadInit::Kaiming, ..HeadConfig::default() };
     OaaConfig { backbone, head, ..OaaConfig::default() }
+}
+
+fn vgg() -> OaaConfig {
+    let backbone = BackboneConfig::Vgg16(Vgg16Config { width_divisor: 16, ..Vgg16Config::default() });
+    OaaConfig { backbone, ..config() }
 }
 
 fn build(config: OaaConfig, classes: usize) -> (Oaa, ParameterStore) {
@@ -56,10 +61,10 @@ fn soft_margin(logits: &Tensor, labels: &ImageLabels) -> f64 {
 
 #[test]
 fn shapes_and_loss() {
-    for classes in [1, 6, 20, 80] {
-        let (model, _) = build(config(), classes);
+    for (config, classes) in [1, 6, 20, 80].into_iter().flat_map(|classes| [(config(), classes), (vgg(), classes)]) {
+        let (model, _) = build(config, classes);
         for images in 1..=4 {
-            let views = Pair::new(view(1, images, 17), view(2, images, 9));
+            let views = Pair::new(view(1, images, 24), view(2, images, 16));
             let outputs = train(&model, &views);
             for (output, cells) in [(&outputs.source, 3), (&outputs.target, 2)] {
                 output.check(model.spec()).unwrap();
@@ -102,9 +107,9 @@ fn one_view_or_both() {
 
 #[test]
 fn every_parameter_learns_or_is_frozen() {
-    for loss_views in [ClassifiedViews::Source, ClassifiedViews::Both] {
-        let loss = OaaLossConfig { views: loss_views, ..OaaLossConfig::default() };
-        let (model, store) = build(OaaConfig { loss, ..config() }, 6);
+    for (config, views) in [(config(), ClassifiedViews::Both), (vgg(), ClassifiedViews::Source)] {
+        let loss = OaaLossConfig { views, ..OaaLossConfig::default() };
+        let (model, store) = build(OaaConfig { loss, ..config }, 6);
         let views = Pair::new(view(3, 2, 24), view(4, 2, 16));
         let outputs = train(&model, &views);
         let total = objective(&model, &views, &outputs, &labels(2, 6)).terms.total().unwrap().unwrap();
@@ -172,9 +177,11 @@ fn names_are_those_of_the_released_network() {
     let f = crate::fixture::Fixture::with_prefix("net_rca").remove(0);
     let listed = f.json["parameters"].as_array().unwrap();
     let names = listed.iter().map(|entry| entry.as_str().unwrap().split(' ').next().unwrap());
-    let want: BTreeSet<String> = names.filter(|name| name.starts_with("extra_convs.")).map(str::to_string).collect();
-    let (_, store) = build(config(), 3);
-    let got = store.named_vars().into_iter().map(|(name, _)| name).filter(|name| name.starts_with("extra_convs."));
+    // The rest is RCA's own.
+    let is_ours = |name: &&str| name.starts_with("features.") || name.starts_with("extra_convs.");
+    let want: BTreeSet<String> = names.filter(is_ours).map(str::to_string).collect();
+    let (_, store) = build(vgg(), 3);
+    let got = store.named_vars().into_iter().map(|(name, _)| name);
     assert_eq!(got.collect::<BTreeSet<String>>(), want);
 }
 
@@ -226,4 +233,11 @@ fn settings() {
         assert_eq!(toml::from_str::<OaaConfig>(&text).unwrap(), config);
     }
     assert!(toml::from_str::<OaaConfig>("dropout = 0.5").unwrap_err().to_string().contains("dropout"));
+    // The trunk of a table without a type is that of no table.
+    let narrow: OaaConfig = toml::from_str("[backbone]\nwidth_divisor = 16").unwrap();
+    assert_eq!(narrow.backbone, vgg().backbone);
+    let wide: OaaConfig = toml::from_str("[backbone]\ntype = \"resnet38d\"\nwidth_divisor = 64").unwrap();
+    assert_eq!(wide.backbone, config().backbone);
+    let err = toml::from_str::<OaaConfig>("[backbone]\nbatch_norm = \"frozen\"").unwrap_err();
+    assert!(err.to_string().contains("batch_norm"), "{err}");
 }

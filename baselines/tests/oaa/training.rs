@@ -12,13 +12,17 @@ use candle_wsss_baselines::run::{Interrupt, Progress, TrainJob, TrainOutcome};
 use crate::cli::workbench::{TINY, assert_same_files, data, fails, files, folder, program, succeeds, text, tiny};
 
 /// OAA on 16 images in batches of 4, over two epochs and a half, with accumulation.
-const OAA: [&str; 6] = [
+const OAA: [&str; 10] = [
     "baseline.type=vgg16-oaa",
     "baseline.head.hidden=8",
     "baseline.head.init=kaiming",
     "accumulate.enabled=true",
     "train.steps=10",
     "optimizer.learning_rate=0.1",
+    "regularizers.rca.type=rca",
+    "regularizers.rca.head.per_class={hidden=4, layers=1}",
+    "regularizers.rca.memory_length=10",
+    "regularizers.rca.clusters=2",
 ];
 
 pub(super) fn oaa(settings: &[&str]) -> RunConfig {
@@ -26,12 +30,18 @@ pub(super) fn oaa(settings: &[&str]) -> RunConfig {
     RunConfig::load("embedded", &settings).unwrap()
 }
 
-fn train(folder: &Path, settings: &[&str], resume: bool, interrupt: &Interrupt) -> Result<TrainOutcome, Error> {
+fn train(
+    folder: &Path,
+    method: &str,
+    settings: &[&str],
+    resume: bool,
+    interrupt: &Interrupt,
+) -> Result<TrainOutcome, Error> {
     std::fs::create_dir_all(folder).unwrap();
     let config = oaa(settings);
     let job = TrainJob {
         config: &config,
-        regularizers: &[],
+        regularizers: &config.method(method).unwrap(),
         title: "oaa".to_string(),
         images: Dataset::open_images(data(), "train").unwrap(),
         seed: config.seed,
@@ -50,32 +60,38 @@ fn stop() -> Interrupt {
 #[test]
 fn stopped_equals_not_stopped() {
     let place = folder();
-    let (straight, stopped) = (place.path().join("straight"), place.path().join("stopped"));
-    let outcome = train(&straight, &[], false, &Interrupt::new()).unwrap();
-    assert_eq!(outcome.unreached, Vec::<String>::new());
-    let attention = straight.join("attention");
-    assert_eq!(AttentionInfo::expect(&attention).unwrap(), AttentionInfo { epochs: 3, filled: true });
+    for method in ["none", "rca"] {
+        let (straight, stopped) = (place.path().join(method), place.path().join(format!("{method}-stopped")));
+        let outcome = train(&straight, method, &[], false, &Interrupt::new()).unwrap();
+        // The contrast comes in the third epoch, and the first step is what is looked at.
+        assert!(outcome.unreached.iter().all(|name| name.starts_with("rca.extra_F.")), "{:?}", outcome.unreached);
+        let attention = straight.join("attention");
+        assert_eq!(AttentionInfo::expect(&attention).unwrap(), AttentionInfo { epochs: 3, filled: true });
 
-    let refuse = |step: usize| match train(&stopped, &[], true, &stop()) {
-        Err(Error::Interrupted(what)) => assert!(what.contains(&format!("after {step} of 10 steps")), "{what}"),
-        _ => panic!("not interrupted after step {step}"),
-    };
-    (1..=8).for_each(refuse);
-    // The eighth step ends the second epoch, whose maps are still to come. Stopped there, nothing moves.
-    assert!(!stopped.join("attention/accumulated.json").exists());
-    let before = files(&stopped);
-    assert!(matches!(train(&stopped, &[], true, &stop()), Err(Error::Interrupted(_))));
-    assert!(files(&stopped) == before);
-    train(&stopped, &[], true, &Interrupt::new()).unwrap();
-    assert_same_files(&straight, &stopped, |_| true);
+        let go_on = |interrupt: &Interrupt| train(&stopped, method, &[], true, interrupt);
+        for step in 1..=8 {
+            let Err(Error::Interrupted(what)) = go_on(&stop()) else { panic!("not interrupted after step {step}") };
+            assert!(what.contains(&format!("after {step} of 10 steps")), "{what}");
+        }
+        // The eighth step ends the second epoch, whose maps are still to come. Stopped there, nothing moves.
+        assert!(!stopped.join("attention/accumulated.json").exists());
+        let before = files(&stopped);
+        assert!(matches!(go_on(&stop()), Err(Error::Interrupted(_))));
+        assert!(files(&stopped) == before);
+        go_on(&Interrupt::new()).unwrap();
+        assert_same_files(&straight, &stopped, |_| true);
 
-    // Finished, there is nothing left to do; and from nothing, what is there already does not matter.
-    train(&stopped, &[], true, &Interrupt::new()).unwrap();
-    assert_same_files(&straight, &stopped, |_| true);
-    std::fs::remove_file(stopped.join("checkpoint.safetensors")).unwrap();
-    std::fs::remove_file(stopped.join("attention/accumulated.json")).unwrap();
-    train(&stopped, &[], true, &Interrupt::new()).unwrap();
-    assert_same_files(&straight, &stopped, |_| true);
+        // Finished, there is nothing left to do; and from nothing, what is there already does not matter.
+        go_on(&Interrupt::new()).unwrap();
+        assert_same_files(&straight, &stopped, |_| true);
+        std::fs::remove_file(stopped.join("checkpoint.safetensors")).unwrap();
+        std::fs::remove_file(stopped.join("attention/accumulated.json")).unwrap();
+        go_on(&Interrupt::new()).unwrap();
+        assert_same_files(&straight, &stopped, |_| true);
+    }
+    // RCA's maps are its own.
+    let maps = |method: &str| files(&place.path().join(method).join("attention"));
+    assert!(maps("none") != maps("rca"));
 }
 
 #[test]
@@ -83,7 +99,7 @@ fn epochs_that_count() {
     let place = folder();
     let info = |name: &str, settings: &[&str]| {
         let folder = place.path().join(name);
-        train(&folder, settings, false, &Interrupt::new()).unwrap();
+        train(&folder, "none", settings, false, &Interrupt::new()).unwrap();
         AttentionInfo::read(&folder.join("attention")).unwrap()
     };
     assert_eq!(info("off", &["accumulate.enabled=false", "train.steps=2"]), None);
@@ -94,7 +110,7 @@ fn epochs_that_count() {
     let (one, without) = (place.path().join("one"), place.path().join("without"));
     assert_same_files(&one, &without, |name| name == "metrics.jsonl");
 
-    let late = train(&place.path().join("late"), &["accumulate.start_epoch=3"], false, &Interrupt::new());
+    let late = train(&place.path().join("late"), "none", &["accumulate.start_epoch=3"], false, &Interrupt::new());
     let Err(late) = late else { panic!("accumulation after the last epoch") };
     let reason = "must be below the number of epochs, 3, is 3";
     assert_eq!(late.to_string(), format!("config field `accumulate.start_epoch`: {reason}"));
