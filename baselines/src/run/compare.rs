@@ -56,7 +56,8 @@ pub struct CompareOptions<'a> {
 pub fn compare(options: &CompareOptions<'_>, progress: &Progress, interrupt: &Interrupt) -> Result<CompareOutcome> {
     check_plan(options.config, options.baselines, options.methods, options.repeats)?;
     expect_masks(&options.dataset)?;
-    let plan = Plan::new(options.config, options.baselines, options.methods)?.buildable(&options.dataset)?;
+    let plan = Plan::new(options.config, options.baselines, options.methods)?;
+    let plan = plan.buildable(&options.dataset, progress, interrupt)?;
     for left_out in &plan.left_out {
         progress.note(&format!("left out: {} on {}: {}", left_out.method, left_out.baseline, left_out.reason));
     }

@@ -10,6 +10,7 @@ use crate::data::{Dataset, Loader};
 use crate::error::{Error, Result};
 use crate::report::LeftOut;
 use crate::run::build::build;
+use crate::run::{Interrupt, Progress};
 use crate::train::PolySgd;
 
 /// A baseline of the comparison: a column.
@@ -84,11 +85,17 @@ impl Plan {
     /// Builds every cell once, and leaves out those whose construction says they make no sense.
     ///
     /// # Errors
-    /// When nothing is left, or a cell fails for another reason: a start that does not fit, data that lacks something.
-    pub(crate) fn buildable(mut self, dataset: &Dataset) -> Result<Self> {
+    /// When nothing is left, a cell fails for another reason (a start that does not fit, data that lacks something), or
+    /// the user interrupts.
+    pub(crate) fn buildable(mut self, dataset: &Dataset, progress: &Progress, interrupt: &Interrupt) -> Result<Self> {
+        let bar = progress.bar("trying to build", self.cells.len());
         let mut reason = None;
         let mut cells = Vec::new();
         for cell in std::mem::take(&mut self.cells) {
+            if interrupt.asked() {
+                return Err(Error::Interrupted(String::new()));
+            }
+            bar.inc(1);
             let column = &self.columns[cell.column];
             match try_build(&column.config, &cell.regularizers, dataset) {
                 Ok(()) => cells.push(cell),
@@ -102,6 +109,7 @@ impl Plan {
                 Err(err) => return Err(err),
             }
         }
+        bar.finish_and_clear();
         match reason {
             Some(err) if cells.is_empty() => Err(err),
             _ => Ok(Self { cells, ..self }),

@@ -83,7 +83,7 @@ impl PolySgdConfig {
 }
 
 fn out_of_range(field: &str, range: &str, value: f64) -> Error {
-    Error::Config(format!("config field `optimizer.{field}`: must be {range}, is {value}"))
+    candle_wsss::Error::config(format!("optimizer.{field}"), format!("must be {range}, is {value}")).into()
 }
 
 struct Slot {
