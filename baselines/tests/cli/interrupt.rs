@@ -89,7 +89,7 @@ fn refuses_to_go_on_as_another_run(run: &Path, method: &str) {
     resume(method, &["seed=2"], &["`seed` is 1, now it is 2"]);
     resume(method, &["train.steps=61"], &["`train.steps` is 60, now it is 61"]);
     resume(method, &["loader.flip=false"], &["`loader.flip` is true, now it is false"]);
-    resume(method, &["regularizers.ppc.type=hsc"], &["`regularizers.ppc` is not set, now it is {"]);
+    resume(method, &["regularizers.third.type=hsc"], &["`regularizers.third` is not set, now it is {"]);
     resume("hsc-channel", &[], &["list of regularizers", &format!("is {method}, now it is hsc-channel")]);
     let val = ["--split", "val"];
     fails(tiny(&train_args(run, method), &STEPS).arg("--resume").args(val), 2, &["list of images"]);

@@ -155,3 +155,17 @@ fn overlays_of_the_builtins() {
         assert_eq!(config.method("hsc+ppc+rca+pss").unwrap().len(), 4);
     }
 }
+
+#[test]
+fn the_example_of_the_readme_is_one() {
+    let readme = include_str!("../../../README.md");
+    let example = readme.split("```toml\n").find(|block| block.starts_with("[baselines.")).unwrap();
+    let config = from(example.split("```").next().unwrap(), &[]).unwrap();
+    let names: Vec<&str> = config.baselines.keys().map(String::as_str).collect();
+    assert_eq!(names, ["eps", "narrow"]);
+    assert_eq!(config.with_baseline("eps").unwrap().baseline.name(), "eps");
+    let BaselineConfig::Seam(narrow) = config.with_baseline("narrow").unwrap().baseline else {
+        panic!("another baseline")
+    };
+    assert_eq!(width_divisor(&narrow.backbone), 16);
+}
