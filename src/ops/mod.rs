@@ -6,6 +6,7 @@
 mod affine;
 mod conv2d;
 mod dense_crf;
+mod depthwise;
 mod extremum;
 mod gemm;
 mod kernel;
@@ -19,6 +20,7 @@ mod unit;
 pub use affine::{affine, affine_relu};
 pub use conv2d::{Conv2dSpec, conv2d};
 pub use dense_crf::{DenseCrf, DenseCrfConfig, refine_label_pair};
+pub use depthwise::{DepthwiseSpec, depthwise_conv2d};
 pub use extremum::{max_keepdim, min_keepdim};
 pub use max_pool2d::{MaxPool2dSpec, max_pool2d};
 pub use pointwise::{abs, clamp, relu};

@@ -4,6 +4,7 @@
 
 mod affine;
 mod conv2d;
+mod depthwise;
 mod extremum;
 mod max_pool2d;
 mod pointwise;

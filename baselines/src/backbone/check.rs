@@ -1,8 +1,10 @@
-//! Ranges that several trunks have in common.
+//! What several trunks have in common: ranges, groups of parameters.
 
 use candle_core::Tensor;
 use candle_wsss::error::expect_shape;
-use candle_wsss::{Error, Result};
+use candle_wsss::{Error, ParameterGroup, Result};
+
+use super::batch_norm::BatchNormMode;
 
 /// `1..=most` for the field `width_divisor`.
 ///
@@ -51,4 +53,11 @@ pub(super) fn image(image: &Tensor, least: usize) -> Result<()> {
         expected: format!("(N, 3, {least}.., {least}..)"),
         got: image.dims().to_vec(),
     })
+}
+
+/// Group of a parameter: of a frozen stage or not, of a batch normalisation in that mode or not.
+pub(super) fn group(in_frozen_stage: bool, is_batch_norm: bool, mode: BatchNormMode, name: &str) -> ParameterGroup {
+    let is_statistic = name.ends_with(".running_mean") || name.ends_with(".running_var");
+    let stays = is_batch_norm && (mode == BatchNormMode::Frozen || is_statistic);
+    if in_frozen_stage || stays { ParameterGroup::Frozen } else { ParameterGroup::Pretrained }
 }

@@ -7,7 +7,10 @@ use candle_wsss::{ParameterGroup, Result};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Backbone, BackboneSpec, ResNet38d, ResNet38dConfig, Vgg16, Vgg16Config};
+use super::{
+    Backbone, BackboneSpec, MobileNetV2, MobileNetV2Config, ResNet38d, ResNet38dConfig, ResNet50, ResNet50Config,
+    SqueezeNet, SqueezeNetConfig, Vgg16, Vgg16Config,
+};
 
 /// The trunk, its kind in the field `type`; without that field a ResNet38d.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -19,6 +22,15 @@ pub enum BackboneConfig {
     /// The plain network of OAA and RCA.
     #[serde(rename = "vgg16")]
     Vgg16(Vgg16Config),
+    /// The residual network most of the literature uses.
+    #[serde(rename = "resnet50")]
+    ResNet50(ResNet50Config),
+    /// Small, with depthwise convolutions.
+    #[serde(rename = "mobilenet_v2")]
+    MobileNetV2(MobileNetV2Config),
+    /// Smaller, without batch normalisation.
+    #[serde(rename = "squeezenet1_0")]
+    SqueezeNet(SqueezeNetConfig),
 }
 
 impl<'de> Deserialize<'de> for BackboneConfig {
@@ -30,7 +42,10 @@ impl<'de> Deserialize<'de> for BackboneConfig {
         match kind.as_str() {
             RESNET38D => ResNet38dConfig::deserialize(fields).map(Self::ResNet38d),
             VGG16 => Vgg16Config::deserialize(fields).map(Self::Vgg16),
-            _ => return Err(D::Error::unknown_variant(&kind, &[RESNET38D, VGG16])),
+            RESNET50 => ResNet50Config::deserialize(fields).map(Self::ResNet50),
+            MOBILENET_V2 => MobileNetV2Config::deserialize(fields).map(Self::MobileNetV2),
+            SQUEEZENET1_0 => SqueezeNetConfig::deserialize(fields).map(Self::SqueezeNet),
+            _ => return Err(D::Error::unknown_variant(&kind, KINDS)),
         }
         .map_err(D::Error::custom)
     }
@@ -38,6 +53,10 @@ impl<'de> Deserialize<'de> for BackboneConfig {
 
 const RESNET38D: &str = "resnet38d";
 const VGG16: &str = "vgg16";
+const RESNET50: &str = "resnet50";
+const MOBILENET_V2: &str = "mobilenet_v2";
+const SQUEEZENET1_0: &str = "squeezenet1_0";
+const KINDS: &[&str] = &[RESNET38D, VGG16, RESNET50, MOBILENET_V2, SQUEEZENET1_0];
 
 impl Default for BackboneConfig {
     fn default() -> Self {
@@ -54,6 +73,9 @@ impl BackboneConfig {
         match self {
             Self::ResNet38d(config) => config.validate(path),
             Self::Vgg16(config) => config.validate(path),
+            Self::ResNet50(config) => config.validate(path),
+            Self::MobileNetV2(config) => config.validate(path),
+            Self::SqueezeNet(config) => config.validate(path),
         }
     }
 
@@ -65,6 +87,9 @@ impl BackboneConfig {
         Ok(match self {
             Self::ResNet38d(config) => Arc::new(ResNet38d::new(config, vb)?),
             Self::Vgg16(config) => Arc::new(Vgg16::new(config, vb)?),
+            Self::ResNet50(config) => Arc::new(ResNet50::new(config, vb)?),
+            Self::MobileNetV2(config) => Arc::new(MobileNetV2::new(config, vb)?),
+            Self::SqueezeNet(config) => Arc::new(SqueezeNet::new(config, vb)?),
         })
     }
 
@@ -73,6 +98,9 @@ impl BackboneConfig {
         match self {
             Self::ResNet38d(config) => config.spec(),
             Self::Vgg16(config) => config.spec(),
+            Self::ResNet50(config) => config.spec(),
+            Self::MobileNetV2(config) => config.spec(),
+            Self::SqueezeNet(config) => config.spec(),
         }
     }
 
@@ -81,6 +109,9 @@ impl BackboneConfig {
         match self {
             Self::ResNet38d(config) => config.scaled(channels),
             Self::Vgg16(config) => config.scaled(channels),
+            Self::ResNet50(config) => config.scaled(channels),
+            Self::MobileNetV2(config) => config.scaled(channels),
+            Self::SqueezeNet(config) => config.scaled(channels),
         }
     }
 
@@ -89,6 +120,9 @@ impl BackboneConfig {
         match self {
             Self::ResNet38d(config) => config.parameter_group(name),
             Self::Vgg16(config) => config.parameter_group(name),
+            Self::ResNet50(config) => config.parameter_group(name),
+            Self::MobileNetV2(config) => config.parameter_group(name),
+            Self::SqueezeNet(config) => config.parameter_group(name),
         }
     }
 }

@@ -8,13 +8,19 @@ mod block;
 mod check;
 mod config;
 mod layers;
+mod mobilenet_v2;
 mod resnet38d;
+mod resnet50;
+mod squeezenet;
 mod vgg16;
 
 pub use batch_norm::BatchNormMode;
 pub use config::BackboneConfig;
 pub(crate) use layers::{Conv, ConvShape, check_dropout, dropout2d};
+pub use mobilenet_v2::{MobileNetV2, MobileNetV2Config};
 pub use resnet38d::{ResNet38d, ResNet38dConfig};
+pub use resnet50::{ResNet50, ResNet50Config};
+pub use squeezenet::{SqueezeNet, SqueezeNetConfig};
 pub use vgg16::{Vgg16, Vgg16Config};
 
 use candle_core::Tensor;
