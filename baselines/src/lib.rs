@@ -4,7 +4,7 @@
 //!
 //! * [`data`] reads PASCAL VOC layout: an [`ImageSet`](data::ImageSet) for training, which cannot reach a mask, and a
 //!   [`Dataset`](data::Dataset) with masks, for evaluation; [`synth`] makes a data set of that layout.
-//! * [`backbone`], [`seam`] and [`eps`] are networks and their losses.
+//! * [`backbone`], [`seam`], [`eps`] and [`oaa`] are networks and their losses.
 //! * [`train`] takes optimizer steps on any baseline, and writes checkpoints.
 //! * [`infer`] makes seeds of a trained network, [`accumulate`] of what it saw while it was trained; [`eval`] scores them, [`report`] puts methods side by side.
 //! * [`config`] is a run as one TOML file, [`run`] puts it to work, [`cli`] is what can be typed.

@@ -88,7 +88,9 @@ pub fn accumulate(
     let walked = (0..images.len()).into_par_iter().try_for_each(|index| {
         if interrupt.asked() {
             let place = folder.display();
-            return Err(Error::Interrupted(format!("; attention maps merged by then are in {place}")));
+            return Err(Error::Interrupted(format!(
+                "; attention maps merged by then are in {place}, --resume goes on"
+            )));
         }
         accumulate_image(model, images, index, config, pass, folder)?;
         bar.inc(1);

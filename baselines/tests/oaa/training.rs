@@ -4,7 +4,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use candle_wsss_baselines::Error;
-use candle_wsss_baselines::accumulate::AttentionInfo;
+use candle_wsss_baselines::accumulate::{AttentionInfo, read_attention};
 use candle_wsss_baselines::config::RunConfig;
 use candle_wsss_baselines::data::Dataset;
 use candle_wsss_baselines::run::{Interrupt, Progress, TrainJob, TrainOutcome};
@@ -18,7 +18,7 @@ const OAA: [&str; 10] = [
     "baseline.head.init=kaiming",
     "accumulate.enabled=true",
     "train.steps=10",
-    "optimizer.learning_rate=0.1",
+    "optimizer.learning_rate=0.001",
     "regularizers.rca.type=rca",
     "regularizers.rca.head.per_class={hidden=4, layers=1}",
     "regularizers.rca.memory_length=10",
@@ -89,8 +89,16 @@ fn stopped_equals_not_stopped() {
         go_on(&Interrupt::new()).unwrap();
         assert_same_files(&straight, &stopped, |_| true);
     }
-    // RCA's maps are its own.
-    let maps = |method: &str| files(&place.path().join(method).join("attention"));
+    // RCA's maps are its own, and neither method's are empty.
+    let maps = |method: &str| -> Vec<u8> {
+        let folder = place.path().join(method).join("attention");
+        let names = files(&folder).into_keys().filter(|name| name.ends_with(".png"));
+        names.flat_map(|name| read_attention(&folder.join(name)).unwrap().data).collect()
+    };
+    for method in ["none", "rca"] {
+        let lit = maps(method).iter().filter(|value| **value > 0).count();
+        assert!(lit > maps(method).len() / 10, "{method}: {lit} of {}", maps(method).len());
+    }
     assert!(maps("none") != maps("rca"));
 }
 
