@@ -17,6 +17,7 @@ pub struct RcaConfig {
     /// Layers that make the fine maps.
     pub head: FineHead,
     /// Channels of the embedding map; as many as the features have if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub embedding_dim: Option<usize>,
     /// Weight of the classification by the fine maps.
     pub fine_weight: f64,

@@ -10,7 +10,7 @@ pub enum FineHead {
     /// A stack for each class, with one output. Released.
     PerClass {
         /// Channels between the layers; as many as the features have if not given.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         hidden: Option<usize>,
         /// 3x3 convolutions.
         #[serde(default = "released_layers")]
@@ -19,7 +19,7 @@ pub enum FineHead {
     /// One stack with an output for each class. Cheaper by about the number of classes.
     Shared {
         /// Channels between the layers; as many as the features have if not given.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         hidden: Option<usize>,
         /// 3x3 convolutions.
         #[serde(default = "released_layers")]
