@@ -76,7 +76,9 @@ fn equal_scales_share_the_attention_and_the_target_is_their_mean() {
         assert_eq!(attention.dims(), [scales, 2, 3]);
         assert!(numbers(&attention).iter().all(|a| (a - 1.0 / scales as f64).abs() < 1e-12));
         assert_close("target", &expansion_target(&support, &attention).unwrap(), &main, 1e-12).unwrap();
-        let loss = expansion_loss(&[main.clone()], &main, &labels(&[&[0], &[1, 2]], 3, DType::F64)).unwrap().unwrap();
+        let loss = expansion_loss(std::slice::from_ref(&main), &main, &labels(&[&[0], &[1, 2]], 3, DType::F64))
+            .unwrap()
+            .unwrap();
         assert_eq!(loss.to_scalar::<f64>().unwrap(), 0.0);
     }
     // Different maps that all resemble the main one equally.
@@ -153,13 +155,13 @@ fn against_a_silent_main_network_it_is_the_mean_of_the_target() {
 fn without_a_label_or_a_target_there_is_no_term() {
     let (main, target) = (maps(1, 2, 3), maps(2, 2, 3));
     let none = labels(&[&[], &[]], 3, DType::F64);
-    assert!(expansion_loss(&[main.clone()], &target, &none).unwrap().is_none());
+    assert!(expansion_loss(std::slice::from_ref(&main), &target, &none).unwrap().is_none());
     let flat = target.zeros_like().unwrap();
     let some = labels(&[&[0], &[1]], 3, DType::F64);
-    assert!(expansion_loss(&[main.clone()], &flat, &some).unwrap().is_none());
+    assert!(expansion_loss(std::slice::from_ref(&main), &flat, &some).unwrap().is_none());
     // One image's target is flat: the mean is that of the other.
     let half = Tensor::cat(&[target.narrow(0, 0, 1).unwrap(), flat.narrow(0, 1, 1).unwrap()], 0).unwrap();
-    let both = expansion_loss(&[main.clone()], &half, &some).unwrap().unwrap();
+    let both = expansion_loss(std::slice::from_ref(&main), &half, &some).unwrap().unwrap();
     let first = |map: &Tensor| map.narrow(0, 0, 1).unwrap();
     let alone = expansion_loss(&[first(&main)], &first(&target), &labels(&[&[0]], 3, DType::F64)).unwrap().unwrap();
     assert_close("one image", &both, &alone, 1e-12).unwrap();
@@ -169,10 +171,10 @@ fn without_a_label_or_a_target_there_is_no_term() {
 fn misfits_are_named() {
     let (main, other) = (maps(1, 2, 3), randn(1, &[2, 3, 4, 4]).unwrap());
     let present = labels(&[&[0], &[1]], 3, DType::F64);
-    let attention = scale_attention(&main, &[main.clone()], 0.5).unwrap();
+    let attention = scale_attention(&main, std::slice::from_ref(&main), 0.5).unwrap();
     let outcomes = [
-        scale_attention(&main, &[other.clone()], 0.5).err(),
-        scale_attention(&main, &[main.clone()], 0.0).err(),
+        scale_attention(&main, std::slice::from_ref(&other), 0.5).err(),
+        scale_attention(&main, std::slice::from_ref(&main), 0.0).err(),
         expansion_target(&[], &attention).err(),
         expansion_target(&[main.clone(), main.clone()], &attention).err(),
         expansion_loss(&[], &main, &present).err(),

@@ -44,13 +44,13 @@ impl Support {
 
     /// Takes over the values: `support.<parameter name>`, one for each of the main network's and of its shape.
     ///
-    /// Handed back what it was before the first commit, it is that again, rather than a copy of the main network as it
-    /// is now: a commit that another loss refuses leaves no trace. Where the average never moves (`momentum` 1), equal
-    /// values may as well be start weights, which are to stay.
+    /// Values that are the main network's to the bit make it the main network again, as before the first commit: so a
+    /// first commit that another loss refuses leaves no trace. Where the average never moves (`momentum` 1) they may as
+    /// well be start weights, which are to stay.
     pub(super) fn restore(&mut self, saved: MemoryState, momentum: f64) -> Result<()> {
         let main = self.main.values()?;
         let values = fitting(saved, &main)?;
-        let is_main = self.values.is_none() && momentum < 1.0 && same(&values, &main)?;
+        let is_main = momentum < 1.0 && same(&values, &main)?;
         self.values = (!is_main).then_some(values);
         Ok(())
     }
