@@ -6,13 +6,13 @@ mod fixture;
 
 mod backbone;
 mod cli;
-mod matrix;
 mod config;
 mod data;
 mod eps;
 mod eval;
 mod hsc_step;
 mod infer;
+mod matrix;
 mod network;
 mod oaa;
 mod ppc_step;

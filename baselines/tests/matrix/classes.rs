@@ -38,9 +38,9 @@ fn step(baseline: &str, foreground: usize, images: usize) -> MemoryState {
     let stack = config.method(STACK).unwrap();
     let mut model = build(&config, &stack, layout, 1, &Device::Cpu).unwrap_or_else(|err| panic!("{what}: {err}"));
     let (views, draws) = (views(images), SeededSampler::new(3));
-    let outputs = Pair::new("source", "target").zip(views.as_ref()).try_map(|(name, view)| {
-        model.baseline.forward(view, Mode::Train(draws.fork(name).as_mut()))
-    });
+    let outputs = Pair::new("source", "target")
+        .zip(views.as_ref())
+        .try_map(|(name, view)| model.baseline.forward(view, Mode::Train(draws.fork(name).as_mut())));
     let outputs = outputs.unwrap_or_else(|err| panic!("{what}: {err}"));
     let labels = ImageLabels::new(labels(images, foreground), layout, DType::F32, &Device::Cpu).unwrap();
     let progress = Progress::default();
