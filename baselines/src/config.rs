@@ -15,7 +15,7 @@ use crate::data::LoaderConfig;
 use crate::eps::{Eps, EpsConfig};
 use crate::error::{Error, Result};
 use crate::eval::{AbsentClass, BootstrapConfig, ThresholdGrid};
-use crate::infer::InferConfig;
+use crate::infer::{InferConfig, MapSource};
 use crate::oaa::{Oaa, OaaConfig};
 use crate::seam::{Seam, SeamConfig};
 use crate::settings;
@@ -282,6 +282,26 @@ impl RunConfig {
         self.infer.check()?;
         self.eval.validate().map_err(|err| err.within("eval"))?;
         self.check_overlays()
+    }
+
+    /// Checks what single fields cannot: whether they go together for training and seeds.
+    ///
+    /// # Errors
+    /// Naming the field that does not go with the baseline.
+    pub fn expect_trainable(&self) -> Result<()> {
+        let name = self.baseline.name();
+        let refused = |field: &str, reason: String| Err(candle_wsss::Error::config(field, reason).into());
+        match &self.baseline {
+            BaselineConfig::Eps(_) if !self.loader.saliency => refused(
+                "loader.saliency",
+                format!("must be true for `{name}`, which learns from saliency maps, is false"),
+            ),
+            BaselineConfig::Oaa(_) if self.infer.source == MapSource::Softmax => refused(
+                "infer.source",
+                format!("must be `refined` for `{name}`, which has no background to put into a soft-max, is `softmax`"),
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// The whole configuration as TOML.

@@ -79,6 +79,7 @@ impl TrainJob<'_> {
     /// When data is invalid, a loss diverges, or the user interrupts; what was learnt by then is saved in the last case.
     pub fn run(&self, resume: bool, progress: &Progress, interrupt: &Interrupt) -> Result<TrainOutcome> {
         self.config.validate()?;
+        self.config.expect_trainable()?;
         let loader = Loader::new(Arc::clone(&self.images), self.config.loader.clone(), self.seed, self.device)
             .map_err(|err| err.within("loader"))?;
         let total = self.config.train.total_steps(loader.steps_per_epoch());

@@ -163,6 +163,7 @@ fn expect_same_measure(first: &Column, other: &Column) -> Result<()> {
 }
 
 fn try_build(config: &RunConfig, regularizers: &[RegularizerConfig], dataset: &Dataset) -> Result<()> {
+    config.expect_trainable()?;
     let images = Arc::clone(dataset.images());
     let loader = Loader::new(images, config.loader.clone(), config.seed, &Device::Cpu);
     let steps = config.train.total_steps(loader.map_err(|err| err.within("loader"))?.steps_per_epoch());

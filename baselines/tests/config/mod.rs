@@ -230,3 +230,15 @@ fn ranges_are_checked_at_load() {
         assert!(err.starts_with(&format!("config field {field}: ")), "{setting}: {err}");
     }
 }
+
+#[test]
+fn what_does_not_go_together() {
+    let refused = |text: &str| from(text, &[]).unwrap().expect_trainable().unwrap_err().to_string();
+    let err = refused("[baseline]\ntype = \"eps\"\n");
+    assert!(err.contains("`loader.saliency`") && err.contains("`eps`") && err.contains("is false"), "{err}");
+    let err = refused("[baseline]\ntype = \"vgg16-oaa\"\n[infer]\nsource = \"softmax\"\n");
+    assert!(err.contains("`infer.source`") && err.contains("no background"), "{err}");
+    for name in ["seam", "eps", "eps-pcm", "oaa", "vgg16-oaa"] {
+        RunConfig::builtin("embedded").unwrap().with_baseline(name).unwrap().expect_trainable().unwrap();
+    }
+}
