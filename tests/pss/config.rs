@@ -1,9 +1,10 @@
-use candle_wsss::regularizer::pss::{CamSource, MamConfig, PssConfig, RcmConfig};
+use candle_wsss::regularizer::pss::{CamSource, MamConfig, PssConfig, RcmConfig, SupportStart};
 
 #[test]
 fn defaults_are_the_documented_ones() {
-    let PssConfig { name, support_momentum, support_scales, rcm, mam } = PssConfig::default();
+    let PssConfig { name, support_momentum, support_start, support_scales, rcm, mam } = PssConfig::default();
     assert_eq!((name.as_str(), support_momentum), ("pss", 0.999));
+    assert_eq!(support_start, SupportStart::FirstTerm);
     assert_eq!(support_scales, [0.5, 1.0, 1.5, 2.0]);
     assert_eq!((rcm.enabled, rcm.weight, rcm.start_epoch, rcm.cam), (true, 1.0, 0, CamSource::Refined));
     assert_eq!((rcm.foreground_threshold, rcm.background_threshold, rcm.temperature), (0.4, 0.1, 0.1));

@@ -1,5 +1,5 @@
 use candle_core::{DType, Device, Tensor};
-use candle_wsss::regularizer::pss::PssConfig;
+use candle_wsss::regularizer::pss::{MamConfig, PssConfig, RcmConfig, SupportStart};
 use candle_wsss::testing::randn;
 use candle_wsss::{Baseline, Error, MemoryState, Objective, Regularizer, Result, Sampler, Step};
 
@@ -57,6 +57,29 @@ fn it_is_a_moving_average_of_the_main_network() {
                 assert_eq!(key, name);
                 assert!(got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-12), "{key}");
             }
+        }
+    }
+}
+
+#[test]
+fn it_parts_from_the_main_network_when_it_is_told_to() {
+    for support_start in [SupportStart::FirstTerm, SupportStart::FirstStep] {
+        let rcm = RcmConfig { start_epoch: 2, ..RcmConfig::default() };
+        let mam = MamConfig { start_epoch: 1, ..MamConfig::default() };
+        let config = PssConfig { support_momentum: 1.0, support_start, rcm, mam, ..PssConfig::default() };
+        let mut run = Run::new(config, PRESENT, 3);
+        let mut starts = Vec::new();
+        for epoch in [0, 0, 1, 1] {
+            run.progress.epoch = epoch;
+            starts.push(main_values(&run));
+            run.train();
+            // With momentum 1 it is what it was when it parted.
+            let parted = match support_start {
+                SupportStart::FirstTerm if epoch == 0 => starts.last().unwrap(),
+                SupportStart::FirstTerm => &starts[1],
+                SupportStart::FirstStep => &starts[0],
+            };
+            assert_eq!(entries(&run.model.memory().unwrap()), *parted, "{support_start:?}");
         }
     }
 }

@@ -16,6 +16,8 @@ pub struct PssConfig {
     pub name: String,
     /// Share of the support network that stays at a commit, in `[0, 1]`; the rest comes from the main network.
     pub support_momentum: f64,
+    /// When the support network parts from the main network.
+    pub support_start: SupportStart,
     /// Sizes of the image that the support network sees, as factors of the source view's, positive.
     pub support_scales: Vec<f64>,
     /// Regional contrast: pixel features against class prototypes.
@@ -61,6 +63,17 @@ pub struct MamConfig {
     pub main_scales: Vec<f64>,
     /// Temperature of the soft-max over the support network's scales.
     pub attention_temperature: f64,
+}
+
+/// When the support network parts from the main network. The same as long as a term takes part from epoch 0 on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SupportStart {
+    /// With the first step that a term takes part in; before, it keeps up with the main network. So a short run whose
+    /// classifier starts from nothing can train it first, rather than be taught by its random start.
+    FirstTerm,
+    /// With the first step of all.
+    FirstStep,
 }
 
 /// Which of a network's maps.
@@ -169,6 +182,7 @@ impl Default for PssConfig {
         Self {
             name: "pss".to_string(),
             support_momentum: 0.999,
+            support_start: SupportStart::FirstTerm,
             support_scales: vec![0.5, 1.0, 1.5, 2.0],
             rcm: RcmConfig::default(),
             mam: MamConfig::default(),

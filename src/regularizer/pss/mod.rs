@@ -10,7 +10,7 @@
 //!   drawn to a mixture of the support network's, in which the scale that differs most counts most.
 //!
 //! # Terms
-//! `rcm`, `mam`. When neither takes part, the support network is not run; it is moved all the same.
+//! `rcm`, `mam`. When neither takes part, the support network is not run; what becomes of it says [`SupportStart`].
 //!
 //! # Memory
 //! `support.<parameter name>`: the support network's parameters and buffers, by the baseline's names. Until the first
@@ -30,7 +30,7 @@ mod region;
 mod scaled;
 mod support;
 
-pub use config::{CamSource, MamConfig, PssConfig, RcmConfig};
+pub use config::{CamSource, MamConfig, PssConfig, RcmConfig, SupportStart};
 pub use expansion::{expansion_loss, expansion_target, foreground_maps, scale_attention};
 pub use region::{RegionPrototypes, region_contrast, region_masks, region_prototypes};
 
@@ -185,9 +185,10 @@ impl Regularizer for PssRegularizer {
         if step.labels.is_empty() {
             return Err(Error::value("batch", "must have at least one image"));
         }
-        let values = self.support.values()?;
         let mut terms = LossTerms::default();
         let (rcm, mam) = self.running(step.progress.epoch, &mut terms);
+        let has_parted = rcm || mam || self.config.support_start == SupportStart::FirstStep;
+        let values = if has_parted { self.support.values()? } else { self.support.main_values()? };
         if rcm || mam {
             let (_, _, h, w) = source.cam.dims4()?;
             let network = self.support.network(&values)?;

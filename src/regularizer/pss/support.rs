@@ -37,6 +37,11 @@ impl Support {
         self.values.clone().map_or_else(|| self.main.values(), Ok)
     }
 
+    /// Copies of the main network's, as they are now.
+    pub(super) fn main_values(&self) -> Result<Values> {
+        self.main.values()
+    }
+
     /// The network on these values.
     pub(super) fn network(&self, values: &Values) -> Result<Box<dyn Baseline>> {
         self.main.network(values)
