@@ -74,7 +74,7 @@ impl Twin {
         Ok(values)
     }
 
-    /// A network on these parameters, which it must have exactly.
+    /// A network on these parameters. Values it has no use for are not looked at.
     ///
     /// # Errors
     /// When a parameter is missing or misshapen.

@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use candle_wsss::regularizer::rca::{Attention, FineHead, MemorySpace, ProjectionGroup, RcaConfig, RcaHeads};
+use candle_wsss::regularizer::rca::{
+    Attention, EmbeddingNorm, FineHead, MemorySpace, ProjectionGroup, RcaConfig, RcaHeads,
+};
 use candle_wsss::testing::{assert_close, gradient_error, randn};
 use candle_wsss::{BaselineSpec, ClassLayout, ParameterGroup, ParameterStore};
 
@@ -122,6 +124,8 @@ fn gradient_is_the_numeric_one() {
             "aggre.bias",
             "concat_project.weight",
             "extra_F.0.weight",
+            "extra_F.1.weight",
+            "extra_F.1.bias",
             "extra_F.3.bias",
             "extra_convs1.2.weight",
             "extra_convs2.4.bias",
@@ -135,7 +139,9 @@ fn gradient_is_the_numeric_one() {
             tensors.extend(moving.iter().zip(&inputs[1..]).map(|(name, value)| (name.to_string(), value.clone())));
             let heads = RcaHeads::new(&spec(3), &config, &VarBuilder::from_tensors(tensors, DType::F64, &Device::Cpu))?;
             let fine = heads.fine(&heads.aggregate(&inputs[0], &centroids, attention)?.features)?;
-            Ok((fine.sqr()?.sum_all()? + heads.embed(&inputs[0])?.sqr()?.sum_all()?)?)
+            let embedded =
+                (heads.embed(&inputs[0])?.sqr()?.sum_all()? + heads.embed_in_training(&inputs[0])?.sum_all()?)?;
+            Ok((fine.sqr()?.sum_all()? + embedded)?)
         });
         assert!(error.unwrap() < 1e-6);
     }
@@ -147,6 +153,7 @@ fn groups_go_by_name() {
         let heads = heads(config).0;
         [
             "extra_F.1.running_var",
+            "extra_F.1.weight",
             "extra_F.0.weight",
             "extra_convs2.4.bias",
             "Q.bias",
@@ -156,10 +163,12 @@ fn groups_go_by_name() {
         .map(|name| heads.parameter_group(name))
     };
     use ParameterGroup::{FromScratch, Frozen, Pretrained};
-    assert_eq!(groups(&small()), [Frozen, FromScratch, FromScratch, Pretrained, Pretrained, Pretrained]);
+    assert_eq!(groups(&small()), [Frozen, FromScratch, FromScratch, FromScratch, Pretrained, Pretrained, Pretrained]);
     let projection_group = ProjectionGroup::FromScratch;
-    let want = [Frozen, FromScratch, FromScratch, FromScratch, FromScratch, FromScratch];
+    let want = [Frozen, FromScratch, FromScratch, FromScratch, FromScratch, FromScratch, FromScratch];
     assert_eq!(groups(&RcaConfig { projection_group, ..small() }), want);
+    let frozen = groups(&RcaConfig { embedding_norm: EmbeddingNorm::Frozen, ..small() });
+    assert_eq!(frozen, [Frozen, Frozen, FromScratch, FromScratch, Pretrained, Pretrained, Pretrained]);
 }
 
 #[test]
@@ -189,5 +198,24 @@ fn soft_max_weights_are_shares() {
     let got = heads.aggregate(&x, &randn(10, &[3, 2, 5]).unwrap(), Attention::SoftMax).unwrap();
     for sum in numbers(&got.similarity.sum(1).unwrap()) {
         assert!((sum - 1.0).abs() < 1e-12);
+    }
+}
+
+// By the batch: every channel before the `relu` has mean 0 and variance 1, unless its affine part says otherwise.
+#[test]
+fn embeddings_are_normalised_by_the_batch_or_not_at_all() {
+    let x = randn(9, &[2, 5, 3, 3]).unwrap();
+    let (frozen, _) = heads(&RcaConfig { embedding_norm: EmbeddingNorm::Frozen, ..small() });
+    let (trained, store) = heads(&small());
+    let values = |map: Tensor| map.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+    assert_eq!(values(frozen.embed_in_training(&x).unwrap()), values(frozen.embed(&x).unwrap()));
+    let before = values(trained.embed_in_training(&x).unwrap());
+    // A shift and a scale of what goes in change nothing that comes out, but for the epsilon beside the variance.
+    let hidden = store.get("extra_F.0.weight").unwrap();
+    hidden.set(&(hidden.as_tensor() * 50.0).unwrap()).unwrap();
+    let bias = store.get("extra_F.0.bias").unwrap();
+    bias.set(&(bias.as_tensor() + 3.0).unwrap()).unwrap();
+    for (before, after) in before.iter().zip(values(trained.embed_in_training(&x).unwrap())) {
+        assert!((before - after).abs() < 1e-3, "{before} became {after}");
     }
 }

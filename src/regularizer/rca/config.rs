@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::options::{
-    Attention, FineHead, ImageReduction, MemorySpace, MemoryStart, MixUp, ProjectionGroup, RcaInference, UpdateMasking,
+    Attention, EmbeddingNorm, FineHead, ImageReduction, MemorySpace, MemoryStart, MixUp, ProjectionGroup, RcaInference,
+    UpdateMasking,
 };
 use crate::baseline::BaselineSpec;
 use crate::error::{Error, Result};
@@ -19,6 +20,8 @@ pub struct RcaConfig {
     /// Channels of the embedding map; as many as the features have if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embedding_dim: Option<usize>,
+    /// Batch normalisation of the embedding map.
+    pub embedding_norm: EmbeddingNorm,
     /// Weight of the classification by the fine maps.
     pub fine_weight: f64,
     /// Weight of the contrast.
@@ -63,6 +66,7 @@ impl Default for RcaConfig {
             name: "rca".to_string(),
             head: FineHead::default(),
             embedding_dim: None,
+            embedding_norm: EmbeddingNorm::Batch,
             fine_weight: 1.0,
             contrast_weight: 0.01,
             contrast_from_epoch: 2,

@@ -4,8 +4,8 @@ use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
 use super::RcaConfig;
-use super::layers::{Convolution, FrozenBatchNorm, Linear, pointwise};
-use super::options::{Attention, FineHead, ProjectionGroup};
+use super::layers::{BatchNorm, Convolution, Linear, pointwise};
+use super::options::{Attention, EmbeddingNorm, FineHead, ProjectionGroup};
 use crate::baseline::{BaselineSpec, ParameterGroup};
 use crate::error::{Result, expect_shape};
 
@@ -22,7 +22,7 @@ pub struct Aggregated {
 
 /// The layers, under the names of the released code.
 ///
-/// * `extra_F.{0,1,3}`: 3x3 convolution, batch norm that is never trained, `relu`, 3x3 convolution: the embedding map.
+/// * `extra_F.{0,1,3}`: 3x3 convolution, batch norm, `relu`, 3x3 convolution: the embedding map.
 /// * `Q`, `aggre`, `concat_project`: 1x1 convolutions; `K`, `V`: linear: the aggregation.
 /// * `extra_convs{i}.{0,2,4,6}` for class `i`, or `extra_convs.{0,2,4,6}` shared by all: 3x3 convolutions with `relu`, then
 ///   a 1x1 one: the fine maps.
@@ -31,7 +31,8 @@ pub struct RcaHeads {
     feature_dim: usize,
     projection_group: ProjectionGroup,
     hidden: Convolution,
-    norm: FrozenBatchNorm,
+    norm: BatchNorm,
+    embedding_norm: EmbeddingNorm,
     embedding: Convolution,
     query: Convolution,
     key: Linear,
@@ -63,8 +64,9 @@ impl RcaHeads {
         Ok(Self {
             feature_dim: features,
             projection_group: config.projection_group,
+            embedding_norm: config.embedding_norm,
             hidden: convolution("extra_F.0", features, embedding, 3)?,
-            norm: FrozenBatchNorm::new(embedding, &vb.pp("extra_F.1"))?,
+            norm: BatchNorm::new(embedding, config.embedding_norm == EmbeddingNorm::Batch, &vb.pp("extra_F.1"))?,
             embedding: convolution("extra_F.3", embedding, embedding, 3)?,
             query: convolution("Q", features, features, 1)?,
             key: Linear::new(memory, features, &vb.pp("K"))?,
@@ -75,13 +77,26 @@ impl RcaHeads {
         })
     }
 
-    /// The embedding map of regions: `(N, feature_dim, h, w)` to `(N, embedding_dim, h, w)`.
+    /// The embedding map of regions, normalised by running statistics: `(N, feature_dim, h, w)` to
+    /// `(N, embedding_dim, h, w)`.
     ///
     /// # Errors
     /// When the shape is another.
     pub fn embed(&self, features: &Tensor) -> Result<Tensor> {
         self.check(features)?;
         self.embedding.forward(&self.norm.then_relu(&self.hidden.forward(features)?)?)
+    }
+
+    /// [`Self::embed`] as training has it: with [`EmbeddingNorm::Batch`], normalised by the batch.
+    ///
+    /// # Errors
+    /// When the shape is another.
+    pub fn embed_in_training(&self, features: &Tensor) -> Result<Tensor> {
+        if self.embedding_norm == EmbeddingNorm::Frozen {
+            return self.embed(features);
+        }
+        self.check(features)?;
+        self.embedding.forward(&self.norm.then_relu_of_batch(&self.hidden.forward(features)?)?)
     }
 
     /// `context = aggre(Σ_r a_r V(M_r))`, `features = concat_project(cat(x, context))`, where `a` comes from the products
@@ -125,7 +140,8 @@ impl RcaHeads {
 
     /// How a parameter is trained, by its name below the heads.
     pub fn parameter_group(&self, name: &str) -> ParameterGroup {
-        if name.starts_with("extra_F.1.") {
+        let is_statistic = name.ends_with(".running_mean") || name.ends_with(".running_var");
+        if is_statistic || (name.starts_with("extra_F.1.") && self.embedding_norm == EmbeddingNorm::Frozen) {
             return ParameterGroup::Frozen;
         }
         match self.projection_group {

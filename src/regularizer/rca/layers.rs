@@ -73,31 +73,45 @@ impl Linear {
     }
 }
 
-/// `weight (x - running_mean) / √(running_var + ε) + bias` per channel, none of it trained.
+/// `weight (x - mean) / √(var + ε) + bias` per channel.
 #[derive(Clone, Debug)]
-pub(super) struct FrozenBatchNorm {
+pub(super) struct BatchNorm {
     weight: Tensor,
     bias: Tensor,
     running_mean: Tensor,
     running_var: Tensor,
 }
 
-impl FrozenBatchNorm {
-    pub(super) fn new(dim: usize, vb: &VarBuilder<'_>) -> Result<Self> {
+impl BatchNorm {
+    /// From `weight`, `bias`, `running_mean` and `running_var` of the builder, the former two trained or not.
+    pub(super) fn new(dim: usize, is_trained: bool, vb: &VarBuilder<'_>) -> Result<Self> {
         let constant = |name: &str, value: f64| vb.get_with_hints(dim, name, Init::Const(value));
+        let learnt = |tensor: Tensor| if is_trained { tensor } else { tensor.detach() };
         Ok(Self {
-            weight: constant("weight", 1.0)?,
-            bias: constant("bias", 0.0)?,
-            running_mean: constant("running_mean", 0.0)?,
-            running_var: constant("running_var", 1.0)?,
+            weight: learnt(constant("weight", 1.0)?),
+            bias: learnt(constant("bias", 0.0)?),
+            running_mean: constant("running_mean", 0.0)?.detach(),
+            running_var: constant("running_var", 1.0)?.detach(),
         })
     }
 
+    /// By the running statistics, then `relu`.
     pub(super) fn then_relu(&self, x: &Tensor) -> Result<Tensor> {
-        // Folded at every call, not in `new`: loading weights sets the variables later.
-        let deviation = (self.running_var.detach() + BATCH_NORM_EPSILON)?.sqrt()?;
-        let scale = (self.weight.detach() / deviation)?;
-        let shift = (self.bias.detach() - (self.running_mean.detach() * &scale)?)?;
+        self.by(x, &self.running_mean, &self.running_var)
+    }
+
+    /// By the mean and the biased variance of the batch, then `relu`; the gradient flows through both.
+    pub(super) fn then_relu_of_batch(&self, x: &Tensor) -> Result<Tensor> {
+        let per_channel = |map: &Tensor| map.flatten(2, 3)?.mean(2)?.mean(0);
+        let mean = per_channel(x)?;
+        let var = per_channel(&x.broadcast_sub(&mean.reshape((1, (), 1, 1))?)?.sqr()?)?;
+        self.by(x, &mean, &var)
+    }
+
+    // Folded at every call, not in `new`: loading weights sets the variables later.
+    fn by(&self, x: &Tensor, mean: &Tensor, var: &Tensor) -> Result<Tensor> {
+        let scale = (&self.weight / (var + BATCH_NORM_EPSILON)?.sqrt()?)?;
+        let shift = (&self.bias - (mean * &scale)?)?;
         affine_relu(x, &scale, &shift)
     }
 }

@@ -40,7 +40,8 @@ pub use heads::{Aggregated, RcaHeads};
 pub use kmeans::cluster;
 pub use memory::RcaMemory;
 pub use options::{
-    Attention, FineHead, ImageReduction, MemorySpace, MemoryStart, MixUp, ProjectionGroup, RcaInference, UpdateMasking,
+    Attention, EmbeddingNorm, FineHead, ImageReduction, MemorySpace, MemoryStart, MixUp, ProjectionGroup, RcaInference,
+    UpdateMasking,
 };
 pub use regions::Regions;
 pub use update::update_memory;
@@ -158,7 +159,8 @@ impl Regularizer for RcaRegularizer {
         }
         let has_contrast = config.contrast_weight > 0.0 && progress.epoch >= config.contrast_from_epoch;
         let has_queries = config.memory_space == MemorySpace::Query;
-        let embeddings = (has_contrast || has_queries).then(|| self.heads.embed(&output.features)).transpose()?;
+        let embeddings =
+            (has_contrast || has_queries).then(|| self.heads.embed_in_training(&output.features)).transpose()?;
         if let Some(embeddings) = embeddings.as_ref().filter(|_| has_contrast) {
             match region_contrast(embeddings, &regions, step.labels, &memory.queue, config, sampler)? {
                 Some(contrast) => terms.push("contrast", config.contrast_weight, contrast.value)?,

@@ -105,6 +105,17 @@ pub enum UpdateMasking {
     Own,
 }
 
+/// Batch normalisation inside `extra_F`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EmbeddingNorm {
+    /// By the mean and the variance of the batch, and trained. Released. Embeddings are made in training only, so
+    /// running statistics are of no use; they stay as they started or were loaded.
+    Batch,
+    /// By running statistics, and not trained, as the trunk's is.
+    Frozen,
+}
+
 /// Learning rate of `Q`, `K`, `V`, `aggre` and `concat_project`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
