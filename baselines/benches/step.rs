@@ -1,6 +1,6 @@
-//! One training step of the small SEAM, with and without HSC: `cargo bench --bench step`.
+//! One training step of the small SEAM, with and without each method: `cargo bench --bench step`.
 //!
-//! Both are stepped in turns in one process, so that a busy machine slows both down. Images and labels are random, the
+//! All are stepped in turns in one process, so that a busy machine slows both down. Images and labels are random, the
 //! start is random: what a step costs depends on neither.
 
 #![allow(clippy::print_stdout, reason = "a bench prints what it measured")]
@@ -22,10 +22,13 @@ use candle_wsss_baselines::{Error, Result};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Time for the steps of one number of threads.
-const BUDGET: Duration = Duration::from_secs(20);
+const BUDGET: Duration = Duration::from_secs(60);
 const MOST_ROUNDS: usize = 40;
 const WARM_UP_ROUNDS: usize = 2;
-const METHODS: [&str; 2] = ["none", "hsc"];
+/// So late that every term takes part.
+const EPOCH: usize = 10;
+/// The bare baseline first: shares are of what a method adds to it.
+const METHODS: [&str; 5] = ["none", "hsc", "ppc", "rca", "pss"];
 
 /// Settings the program makes for itself, because they can only be made before a process starts.
 const SETTINGS: [(&str, &str); 2] = [("CANDLE_NUM_THREADS", "1"), ("MIMALLOC_PURGE_DELAY", "-1")];
@@ -67,17 +70,21 @@ fn main() -> Result<()> {
             let head = head.into_iter().chain([steps[index], fastest[index]].map(milliseconds));
             table.push(head.chain(parts));
         }
-        let (by_median, by_fastest) = (share(steps), share(fastest));
         let threads = if threads == 1 { "1 thread".to_string() } else { format!("{threads} threads") };
-        shares
-            .push(format!("HSC's share on {threads}: {by_median:.1} % of the step, {by_fastest:.1} % of the fastest."));
+        let shortest = fastest[0];
+        for (method, (step, fastest)) in METHODS.iter().zip(steps.iter().zip(&fastest)).skip(1) {
+            let (by_median, by_fastest) = (share([steps[0], *step]), share([shortest, *fastest]));
+            shares.push(format!(
+                "Share of {method} on {threads}: {by_median:.1} % of the step, {by_fastest:.1} % of the fastest."
+            ));
+        }
     }
     println!("{}\n{}", table.to_markdown(), shares.join("\n"));
     Ok(())
 }
 
 // Times of the steps of each method, taken in turns.
-fn measure(config: &RunConfig) -> Result<[Vec<StepTimes>; 2]> {
+fn measure(config: &RunConfig) -> Result<[Vec<StepTimes>; METHODS.len()]> {
     let layout = ClassLayout::new(SynthConfig::default().classes)?;
     let mut runs = Vec::new();
     for method in METHODS {
@@ -85,7 +92,7 @@ fn measure(config: &RunConfig) -> Result<[Vec<StepTimes>; 2]> {
         let optimizer = PolySgd::new(config.optimizer.clone(), model.baseline.as_ref(), &model.store, MOST_ROUNDS)?;
         runs.push((model, optimizer, Trainer::new(config.seed)));
     }
-    let mut times = [Vec::new(), Vec::new()];
+    let mut times = [const { Vec::new() }; METHODS.len()];
     let mut clock = Instant::now();
     for round in 0..WARM_UP_ROUNDS + MOST_ROUNDS {
         if round == WARM_UP_ROUNDS {
@@ -94,8 +101,8 @@ fn measure(config: &RunConfig) -> Result<[Vec<StepTimes>; 2]> {
             break;
         }
         let batch = batch(&config.loader, layout, round)?;
-        // The second of two finds warmer caches; so each is second every other time.
-        for method in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
+        // Who comes after whom matters to the caches, so the order turns.
+        for method in (0..METHODS.len()).map(|place| (place + round) % METHODS.len()) {
             let (Model { baseline, .. }, optimizer, trainer) = &mut runs[method];
             let report = trainer.step(baseline.as_mut(), optimizer, &batch)?;
             if round >= WARM_UP_ROUNDS {
@@ -120,7 +127,7 @@ fn batch(config: &LoaderConfig, layout: ClassLayout, step: usize) -> Result<Batc
     let present = present.collect::<candle_wsss::Result<Vec<_>>>()?;
     let labels = ImageLabels::new(present, layout, DType::F32, &Device::Cpu)?;
     let names = (0..count).map(|image| image.to_string()).collect();
-    Ok(Batch { views, labels, names, progress: Progress { step, ..Progress::default() } })
+    Ok(Batch { views, labels, names, progress: Progress { step, epoch: EPOCH, is_epoch_start: false } })
 }
 
 // (with - without) / with, in percent.
