@@ -28,12 +28,14 @@ impl RunConfig {
             return Err(Error::Config(format!("no baseline `{name}` is configured; there are {known}")));
         };
         let path = format!("baselines.{name}");
+        self.merged(overlay, &path)?.resolved().map_err(|err| err.within(&path))
+    }
+
+    fn merged(&self, overlay: &toml::Table, path: &str) -> Result<Self> {
         if let Some((field, reason)) = SHARED.iter().find(|(field, _)| overlay.contains_key(*field)) {
             return Err(CoreError::config(format!("{path}.{field}"), *reason).into());
         }
-        let base = self.as_configured().to_table()?;
-        let merged: Self = settings::overlaid(&base, overlay, &path)?;
-        merged.resolved().map_err(|err| err.within(&path))
+        settings::overlaid(&self.as_configured().to_table()?, overlay, path)
     }
 
     /// The configuration without its overlays: what a plain run trains.
@@ -49,9 +51,16 @@ impl RunConfig {
     }
 
     pub(super) fn check_overlays(&self) -> Result<()> {
-        for name in self.baselines.keys() {
+        for (name, overlay) in &self.baselines {
             super::expect_name("baselines", name, &[])?;
-            self.with_baseline(name)?;
+            let path = format!("baselines.{name}");
+            let mut merged = self.merged(overlay, &path)?;
+            if merged.eval.thresholds == self.eval.thresholds {
+                // Whether its own fixed score is on the curve shows when it is used: a run of another baseline may well
+                // have another curve.
+                merged.eval.background_score = self.eval.background_score;
+            }
+            merged.resolved().map_err(|err| err.within(&path))?;
         }
         Ok(())
     }

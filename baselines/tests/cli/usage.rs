@@ -108,7 +108,7 @@ fn methods_that_make_no_sense() {
     };
     compare(&["--regularizers", "none,cam"], &["no regularizer `cam`"]);
     compare(&["--regularizers", "hsc,none,hsc"], &["method `hsc` comes twice"]);
-    compare(&["--baselines", "vgg"], &["no baseline `vgg`", "there are seam, eps, vgg16-oaa"]);
+    compare(&["--baselines", "vgg"], &["no baseline `vgg`", "there are seam, eps, eps-pcm, oaa, vgg16-oaa"]);
     compare(&["--baselines", "seam,eps,seam"], &["--baselines", "baseline `seam` comes twice"]);
     compare(&["--baselines", "seam,"], &["no baseline ``"]);
     let args = ["train", "--data", text(data()), "--out", text(&out), "--baseline", "vgg"];

@@ -64,12 +64,7 @@ fn a_later_repeat_is_a_training_of_its_seed() {
 fn evaluation_follows_the_configuration_of_the_run() {
     let place = folder();
     let out = place.path().join("out");
-    let settings = [
-        "eval.thresholds.last=9",
-        "eval.background_score=0.05",
-        "baselines.eps.eval.background_score=0.05",
-        "eval.absent_class=skipped",
-    ];
+    let settings = ["eval.thresholds.last=9", "eval.background_score=0.05", "eval.absent_class=skipped"];
     let args =
         ["compare", "--data", text(data()), "--out", text(&out), "--repeats", "1", "--regularizers", "none", "--json"];
     let compared = repeat_of(&succeeds(&mut tiny(&args, &settings)), 0);
