@@ -20,7 +20,7 @@ const OAA: [&str; 10] = [
     "train.steps=10",
     "optimizer.learning_rate=0.001",
     "regularizers.rca.type=rca",
-    "regularizers.rca.head.per_class={hidden=4, layers=1}",
+    "regularizers.rca.head={ per_class = { hidden = 4, layers = 1 } }",
     "regularizers.rca.memory_length=10",
     "regularizers.rca.clusters=2",
 ];
