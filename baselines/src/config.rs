@@ -11,6 +11,7 @@ use candle_wsss::{Baseline, ClassLayout};
 use serde::{Deserialize, Serialize};
 
 use crate::accumulate::AccumulateConfig;
+use crate::backbone::BackboneConfig;
 use crate::data::LoaderConfig;
 use crate::eps::{Eps, EpsConfig};
 use crate::error::{Error, Result};
@@ -38,7 +39,8 @@ const BUILTIN: [(&str, &str); 5] = [
 pub struct RunConfig {
     /// Seed of every draw.
     pub seed: u64,
-    /// Pretrained weights: a path, `embedded` for those that come with the program, or `none`.
+    /// Pretrained weights: a checkpoint or the trunk's own weights under the names of its paper's code, as a path;
+    /// `embedded` for those that come with the program; or `none`.
     pub weights: Option<String>,
     /// The network being regularized.
     pub baseline: BaselineConfig,
@@ -100,6 +102,15 @@ impl BaselineConfig {
             Self::Seam(_) => "seam",
             Self::Eps(_) => "eps",
             Self::Oaa(_) => "vgg16-oaa",
+        }
+    }
+
+    /// Its trunk.
+    pub fn backbone(&self) -> &BackboneConfig {
+        match self {
+            Self::Seam(config) => &config.backbone,
+            Self::Eps(config) => &config.backbone,
+            Self::Oaa(config) => &config.backbone,
         }
     }
 

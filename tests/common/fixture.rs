@@ -16,22 +16,29 @@ pub(crate) struct Fixture {
     tensors: BTreeMap<String, Tensor>,
 }
 
+fn own_folder() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = if here.join("tests/fixtures").is_dir() { here } else { here.parent().expect("a parent") };
+    root.join("tests/fixtures")
+}
+
 fn folder() -> PathBuf {
-    std::env::var_os("CANDLE_WSSS_FIXTURES").map_or_else(
-        || {
-            let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-            let root = if here.join("tests/fixtures").is_dir() { here } else { here.parent().expect("a parent") };
-            root.join("tests/fixtures")
-        },
-        PathBuf::from,
-    )
+    std::env::var_os("CANDLE_WSSS_FIXTURES").map_or_else(own_folder, PathBuf::from)
 }
 
 impl Fixture {
     /// All cases whose name starts with `prefix`, sorted by name. A folder without one is a failure.
     pub(crate) fn with_prefix(prefix: &str) -> Vec<Self> {
-        let folder = folder();
-        let entries = std::fs::read_dir(&folder).unwrap_or_else(|err| panic!("{}: {err}", folder.display()));
+        Self::in_folder(&folder(), prefix)
+    }
+
+    /// As [`Self::with_prefix`], for cases that `make_trunks.py` of this workspace makes and nobody else has.
+    pub(crate) fn own_with_prefix(prefix: &str) -> Vec<Self> {
+        Self::in_folder(&own_folder(), prefix)
+    }
+
+    fn in_folder(folder: &Path, prefix: &str) -> Vec<Self> {
+        let entries = std::fs::read_dir(folder).unwrap_or_else(|err| panic!("{}: {err}", folder.display()));
         let mut names: Vec<String> = entries
             .filter_map(|entry| entry.expect("a readable folder").file_name().into_string().ok())
             .filter_map(|name| name.strip_suffix(".safetensors").map(str::to_string))
@@ -39,7 +46,7 @@ impl Fixture {
             .collect();
         names.sort();
         assert!(!names.is_empty(), "no case `{prefix}*` in {}", folder.display());
-        names.into_iter().map(|name| Self::read(&folder, name)).collect()
+        names.into_iter().map(|name| Self::read(folder, name)).collect()
     }
 
     fn read(folder: &Path, name: String) -> Self {

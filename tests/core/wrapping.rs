@@ -77,7 +77,7 @@ fn objective_of(model: &dyn Baseline) -> Result<Objective> {
     let outputs = views.as_ref().try_map(|view| model.forward(view, Mode::Eval))?;
     let labels = ImageLabels::new(vec![vec![0], vec![2, 1]], model.spec().layout, DType::F64, &Device::Cpu)?;
     let step = Step { model, views: &views, outputs: &outputs, labels: &labels, progress: Progress::default() };
-    model.objective(&step, &candle_wsss::SeededSampler::new(4))
+    model.objective(&step, &SeededSampler::new(4))
 }
 
 fn names(objective: &Objective) -> Vec<&str> {

@@ -104,6 +104,17 @@ impl BackboneConfig {
         }
     }
 
+    /// Its kind, as in a configuration file.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ResNet38d(_) => RESNET38D,
+            Self::Vgg16(_) => VGG16,
+            Self::ResNet50(_) => RESNET50,
+            Self::MobileNetV2(_) => MOBILENET_V2,
+            Self::SqueezeNet(_) => SQUEEZENET1_0,
+        }
+    }
+
     /// So many channels of the full network at this width.
     pub fn scaled(&self, channels: usize) -> usize {
         match self {

@@ -1,5 +1,6 @@
 //! From configuration to model.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -8,10 +9,11 @@ use candle_nn::VarBuilder;
 use candle_wsss::regularizer::{RegularizerConfig, Site, Twin};
 use candle_wsss::{Baseline, ClassLayout, ParameterGroup, ParameterStore, Regularized, SeededSampler};
 
+use crate::backbone::load_pretrained;
 use crate::config::RunConfig;
 use crate::error::{Error, Result};
 use crate::train::PolySgd;
-use crate::train::checkpoint::Checkpoint;
+use crate::train::checkpoint::{self, Checkpoint};
 
 /// Start weights that come with the program, and their name in a configuration.
 const EMBEDDED_NAME: &str = "embedded";
@@ -52,7 +54,7 @@ pub fn build(
     let draws = SeededSampler::new(seed).child("memory");
     let model = Model { baseline: stack(baseline, regularizers, Some(twin), &vb, &draws)?, store };
     if let Some(weights) = config.weights.as_ref().filter(|weights| *weights != NO_WEIGHTS) {
-        load_start(&model, weights, device)?;
+        load_start(config, &model, weights, device)?;
     }
     Ok(model)
 }
@@ -73,13 +75,16 @@ fn stack(
     Ok(Box::new(stacked))
 }
 
-fn load_start(model: &Model, weights: &str, device: &Device) -> Result<()> {
+fn load_start(config: &RunConfig, model: &Model, weights: &str, device: &Device) -> Result<()> {
     let path = Path::new(weights);
-    let checkpoint = if weights == EMBEDDED_NAME {
-        Checkpoint::from_bytes(EMBEDDED_WEIGHTS, path, device)?
-    } else {
-        Checkpoint::read(path, device)?
+    let bytes = match weights {
+        EMBEDDED_NAME => Cow::Borrowed(EMBEDDED_WEIGHTS),
+        _ => Cow::Owned(std::fs::read(path).map_err(Error::input(path, "start weights"))?),
     };
+    if checkpoint::is_foreign(&bytes) {
+        return load_trunk(config, model, &bytes, path, device);
+    }
+    let checkpoint = Checkpoint::from_bytes(&bytes, path, device)?;
     let trained_with = checkpoint.info.regularizers;
     let tensors: BTreeMap<String, Tensor> = checkpoint
         .parameters
@@ -102,6 +107,15 @@ fn load_start(model: &Model, weights: &str, device: &Device) -> Result<()> {
         return Err(Error::data(path, format!("start weights have a tensor `{name}` this network has not")));
     }
     Ok(())
+}
+
+// Weights of the trunk alone, under the names of its paper's code: what ImageNet weights come as.
+fn load_trunk(config: &RunConfig, model: &Model, bytes: &[u8], path: &Path, device: &Device) -> Result<()> {
+    let trunk = config.baseline.backbone();
+    let misfit = |err: String| Error::data(path, format!("start weights of a {} trunk: {err}", trunk.name()));
+    let tensors = candle_core::safetensors::load_buffer(bytes, device).map_err(|err| misfit(err.to_string()))?;
+    let tensors = tensors.into_iter().collect();
+    load_pretrained(trunk, &model.store, MODEL_SCOPE, &tensors).map(drop).map_err(|err| misfit(err.to_string()))
 }
 
 impl Model {

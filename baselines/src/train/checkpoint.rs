@@ -111,6 +111,12 @@ pub fn expect_finite(step: usize, tensors: &[(String, Tensor)]) -> Result<()> {
     Ok(())
 }
 
+/// Whether the bytes are a safetensors file that says nothing of this program: weights of another one.
+pub fn is_foreign(bytes: &[u8]) -> bool {
+    SafeTensors::read_metadata(bytes)
+        .is_ok_and(|(_, header)| !header.metadata().as_ref().is_some_and(|entries| entries.contains_key(METADATA_KEY)))
+}
+
 impl Checkpoint {
     /// Reads a checkpoint.
     ///

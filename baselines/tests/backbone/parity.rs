@@ -63,7 +63,7 @@ fn check(f: &Fixture, dtype: DType) {
 }
 
 fn check_all(prefix: &str) {
-    for f in Fixture::with_prefix(prefix) {
+    for f in Fixture::own_with_prefix(prefix) {
         check(&f, DType::F64);
         check(&f, DType::F32);
     }
@@ -92,7 +92,7 @@ fn squeezenet1_0() {
 // So a released file fills every parameter; what else it has are its classifier and its counts of batches.
 #[test]
 fn names_and_shapes_are_those_of_torchvision() {
-    for f in Fixture::with_prefix("trunk_") {
+    for f in Fixture::own_with_prefix("trunk_") {
         let store = ParameterStore::new();
         config(&f).build(store.var_builder(0, DType::F32, &Device::Cpu)).unwrap();
         let shape = |dims: &[usize]| dims.iter().map(ToString::to_string).collect::<Vec<_>>().join("x");

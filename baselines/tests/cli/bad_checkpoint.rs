@@ -127,7 +127,7 @@ fn start_weights_that_do_not_fit() {
             fails_without(&out, &mut tiny(&args, &[&weights]), 3, &parts);
         }
     };
-    refuses(&["expected a checkpoint, there is no such file"]);
+    refuses(&["expected start weights, there is no such file"]);
     let key = "model.b4.conv_branch2a.weight";
     changed(&start, |tensors| drop(tensors.remove(key).unwrap()));
     refuses(&[&format!("`{key}`")]);
