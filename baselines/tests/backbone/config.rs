@@ -1,7 +1,11 @@
 //! Trunks in a configuration file.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use candle_core::{DType, Device, Tensor};
+use candle_wsss::ParameterStore;
 use candle_wsss_baselines::backbone::{
-    BackboneConfig, MobileNetV2Config, ResNet38dConfig, ResNet50Config, SqueezeNetConfig, Vgg16Config,
+    BackboneConfig, MobileNetV2Config, ResNet38dConfig, ResNet50Config, SqueezeNetConfig, Vgg16Config, load_pretrained,
 };
 
 fn parse(text: &str) -> Result<BackboneConfig, String> {
@@ -61,5 +65,35 @@ fn values_out_of_range_are_named() {
         let config = parse(&format!("type = \"{kind}\"\n{setting}")).unwrap();
         let err = config.validate("trunk").unwrap_err().to_string();
         assert!(err.contains(message), "{err}");
+    }
+}
+
+#[test]
+fn pretrained_weights_fill_the_trunk_or_nothing() {
+    for kind in ["resnet38d", "vgg16", "resnet50", "mobilenet_v2", "squeezenet1_0"] {
+        let config = parse(&format!("type = \"{kind}\"\nwidth_divisor = 32")).unwrap();
+        let build = |seed: u64, scope: &str| {
+            let store = ParameterStore::new();
+            let vb = store.var_builder(seed, DType::F32, &Device::Cpu);
+            config.build(if scope.is_empty() { vb } else { vb.pp(scope) }).unwrap();
+            store
+        };
+        let (source, target) = (build(1, ""), build(2, "a.b"));
+        let sums = |store: &ParameterStore| {
+            let sum = |tensor: &Tensor| tensor.abs().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
+            store.named_vars().iter().map(|(_, var)| sum(var)).collect::<Vec<_>>()
+        };
+        let mut tensors: BTreeMap<String, Tensor> = source.snapshot().unwrap();
+        assert_eq!(config.parameter_names().unwrap(), tensors.keys().cloned().collect::<BTreeSet<_>>());
+        tensors.insert("fc.bias".to_string(), Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap());
+        let start = sums(&target);
+        let misshapen =
+            tensors.clone().into_iter().map(|(name, tensor)| (name, tensor.flatten_all().unwrap())).collect();
+        for (scope, tensors) in [("a", &tensors), ("a.b", &BTreeMap::new()), ("a.b", &misshapen)] {
+            assert!(load_pretrained(&config, &target, scope, tensors).is_err(), "{kind}");
+        }
+        assert_eq!(sums(&target), start);
+        assert_eq!(load_pretrained(&config, &target, "a.b", &tensors).unwrap(), ["fc.bias"]);
+        assert_eq!(sums(&target), sums(&source), "{kind}");
     }
 }
