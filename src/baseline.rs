@@ -28,6 +28,16 @@ pub enum Mode<'a> {
     Train(&'a mut dyn Sampler),
 }
 
+impl<'a> Mode<'a> {
+    /// What dropout draws from; nothing in evaluation.
+    pub fn sampler(self) -> Option<&'a mut dyn Sampler> {
+        match self {
+            Self::Eval => None,
+            Self::Train(sampler) => Some(sampler),
+        }
+    }
+}
+
 impl std::fmt::Debug for Mode<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

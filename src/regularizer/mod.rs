@@ -1,6 +1,7 @@
 //! Losses that plug into any baseline.
 
 mod config;
+mod ranges;
 mod regularized;
 mod site;
 

@@ -28,6 +28,14 @@ pub use vgg16::{Vgg16, Vgg16Config};
 use candle_core::Tensor;
 use candle_wsss::{Result, Sampler};
 
+/// A parameter's name below the scope of the network that has it; as it is where it lies elsewhere.
+pub(crate) fn below<'a>(scope: &str, name: &'a str) -> &'a str {
+    match scope {
+        "" => name,
+        scope => name.strip_prefix(scope).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name),
+    }
+}
+
 /// What the layers on top of a trunk must know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackboneSpec {

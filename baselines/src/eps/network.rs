@@ -9,7 +9,7 @@ use candle_wsss::{
 
 use super::config::EpsConfig;
 use super::loss::{self, EpsMaps};
-use crate::backbone::{Backbone, BackboneSpec, Conv, ConvShape, dropout2d};
+use crate::backbone::{Backbone, BackboneSpec, Conv, ConvShape, below, dropout2d};
 use crate::seam::FeatureTap;
 use crate::seam::pcm::{PcmHead, xavier};
 
@@ -89,10 +89,7 @@ impl Baseline for Eps {
     }
 
     fn forward(&self, view: &View, mode: Mode<'_>) -> Result<ViewOutput> {
-        match mode {
-            Mode::Eval => self.run(view, None),
-            Mode::Train(sampler) => self.run(view, Some(sampler)),
-        }
+        self.run(view, mode.sampler().map(|sampler| &*sampler))
     }
 
     /// Terms `cls` and `sal`, with a pixel correlation module also `min_pool`, `er` and `ecr`: [`loss::objective`].
@@ -103,10 +100,7 @@ impl Baseline for Eps {
     }
 
     fn parameter_group(&self, name: &str) -> ParameterGroup {
-        let own = match self.scope.as_str() {
-            "" => name,
-            scope => name.strip_prefix(scope).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name),
-        };
+        let own = below(&self.scope, name);
         if PcmHead::owns(own) || own.starts_with("fc8.") {
             return ParameterGroup::FromScratch;
         }

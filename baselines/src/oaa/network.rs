@@ -11,7 +11,7 @@ use candle_wsss::{
 
 use super::config::{ClassifiedViews, OaaConfig};
 use super::head::MapHead;
-use crate::backbone::{Backbone, BackboneSpec};
+use crate::backbone::{Backbone, BackboneSpec, below};
 
 /// The network of OAA, which is also RCA's without what RCA adds: a trunk, and convolutions that make one map per class.
 ///
@@ -81,10 +81,7 @@ impl Baseline for Oaa {
     }
 
     fn forward(&self, view: &View, mode: Mode<'_>) -> Result<ViewOutput> {
-        match mode {
-            Mode::Eval => self.run(view, None),
-            Mode::Train(sampler) => self.run(view, Some(sampler)),
-        }
+        self.run(view, mode.sampler().map(|sampler| &*sampler))
     }
 
     /// One term, `cls`: [`ops::soft_margin`] of the logits, of the source view or as the mean of both
@@ -108,10 +105,7 @@ impl Baseline for Oaa {
     }
 
     fn parameter_group(&self, name: &str) -> ParameterGroup {
-        let own = match self.scope.as_str() {
-            "" => name,
-            scope => name.strip_prefix(scope).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name),
-        };
+        let own = below(&self.scope, name);
         if own.split('.').next() == Some(HEAD) {
             return ParameterGroup::FromScratch;
         }

@@ -13,7 +13,7 @@ use candle_wsss::{
 use super::config::{FeatureTap, SeamConfig};
 use super::loss::{self, ViewMaps};
 use super::pcm::{PcmHead, xavier};
-use crate::backbone::{Backbone, BackboneSpec, Conv, ConvShape, Taps, dropout2d};
+use crate::backbone::{Backbone, BackboneSpec, Conv, ConvShape, Taps, below, dropout2d};
 
 /// SEAM as a [`Baseline`]: a trunk (ResNet38d), one 1x1 classifier, the pixel correlation module, four losses.
 ///
@@ -66,10 +66,7 @@ impl Seam {
     /// # Errors
     /// When the view does not fit the network.
     pub fn taps(&self, view: &View, mode: Mode<'_>) -> Result<Taps> {
-        match mode {
-            Mode::Eval => self.trunk.forward(view.image(), None),
-            Mode::Train(sampler) => self.trunk.forward(view.image(), Some(sampler)),
-        }
+        self.trunk.forward(view.image(), mode.sampler().map(|sampler| &*sampler))
     }
 
     fn run(&self, view: &View, sampler: Option<&dyn Sampler>) -> Result<ViewOutput> {
@@ -112,10 +109,7 @@ impl Baseline for Seam {
     }
 
     fn forward(&self, view: &View, mode: Mode<'_>) -> Result<ViewOutput> {
-        match mode {
-            Mode::Eval => self.run(view, None),
-            Mode::Train(sampler) => self.run(view, Some(sampler)),
-        }
+        self.run(view, mode.sampler().map(|sampler| &*sampler))
     }
 
     /// Terms `cls`, `min_pool`, `er` and `ecr`: [`loss::objective`].
@@ -126,10 +120,7 @@ impl Baseline for Seam {
     }
 
     fn parameter_group(&self, name: &str) -> ParameterGroup {
-        let own = match self.scope.as_str() {
-            "" => name,
-            scope => name.strip_prefix(scope).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name),
-        };
+        let own = below(&self.scope, name);
         if PcmHead::owns(own) || own.starts_with("fc8.") {
             return ParameterGroup::FromScratch;
         }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::ops::DenseCrfConfig;
+use crate::regularizer::ranges::{self, at_least_one, not_negative, positive, share};
 use crate::seed::Refine;
 
 /// Configuration of [`HscRegularizer`](super::HscRegularizer). The default is the released code.
@@ -211,13 +212,8 @@ impl HscConfig {
     /// # Errors
     /// Naming the first one out of its range.
     pub fn validate(&self) -> Result<()> {
-        if self.name.is_empty() || self.name.contains(['.', '/']) {
-            return Err(Error::config(
-                "name",
-                format!("must be neither empty nor hold `.` or `/`, is `{}`", self.name),
-            ));
-        }
-        finite("background_score", self.background_score)?;
+        ranges::name(&self.name)?;
+        not_negative("background_score", self.background_score)?;
         at_least_one("grid", self.grid.0.min(self.grid.1))?;
         at_least_one("pixel_dim", self.pixel_dim)?;
         at_least_one("region_dim", self.region_dim)?;
@@ -240,7 +236,7 @@ impl RoiConfig {
             ("roi.foreground", self.foreground),
             ("roi.background", self.background),
         ];
-        factors.into_iter().try_for_each(|(field, value)| finite(field, value))?;
+        factors.into_iter().try_for_each(|(field, value)| not_negative(field, value))?;
         share("roi.momentum", self.momentum)?;
         let (low, high) = self.cosine_range;
         // Written so that NaN fails.
@@ -255,7 +251,7 @@ impl RoiConfig {
 impl ClassConfig {
     fn validate(&self) -> Result<()> {
         let factors = [("class.weight", self.weight), ("class.own", self.own), ("class.mutual", self.mutual)];
-        factors.into_iter().try_for_each(|(field, value)| finite(field, value))?;
+        factors.into_iter().try_for_each(|(field, value)| not_negative(field, value))?;
         share("class.momentum", self.momentum)?;
         positive("class.temperature", self.temperature)?;
         at_least_one("class.top_k", self.top_k)?;
@@ -272,39 +268,11 @@ impl PixelConfig {
             ("pixel.intra", self.intra),
             ("pixel.memory", self.memory),
         ];
-        factors.into_iter().try_for_each(|(field, value)| finite(field, value))?;
+        factors.into_iter().try_for_each(|(field, value)| not_negative(field, value))?;
         share("pixel.momentum", self.momentum)?;
         positive("pixel.temperature", self.temperature)?;
         at_least_one("pixel.pixels_per_prototype_divisor", self.pixels_per_prototype_divisor)
     }
-}
-
-fn finite(field: &str, value: f64) -> Result<()> {
-    if value.is_finite() && value >= 0.0 {
-        return Ok(());
-    }
-    Err(Error::config(field, format!("must not be negative, is {value}")))
-}
-
-fn positive(field: &str, value: f64) -> Result<()> {
-    if value.is_finite() && value > 0.0 {
-        return Ok(());
-    }
-    Err(Error::config(field, format!("must be positive, is {value}")))
-}
-
-fn share(field: &str, value: f64) -> Result<()> {
-    if (0.0..=1.0).contains(&value) {
-        return Ok(());
-    }
-    Err(Error::config(field, format!("must be between 0 and 1, is {value}")))
-}
-
-fn at_least_one(field: &str, value: usize) -> Result<()> {
-    if value > 0 {
-        return Ok(());
-    }
-    Err(Error::config(field, "must be at least 1, is 0"))
 }
 
 impl Default for HscConfig {

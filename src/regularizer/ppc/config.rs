@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::regularizer::hsc::{AbsentClasses, BackgroundPrototype};
+use crate::regularizer::ranges::{self, at_least_one, not_negative, positive};
 
 /// Configuration of [`PpcRegularizer`](super::PpcRegularizer). The default is the released code on SEAM.
 ///
@@ -120,31 +121,16 @@ impl PpcConfig {
     /// # Errors
     /// Naming the first one out of its range.
     pub fn validate(&self) -> Result<()> {
-        if self.name.is_empty() || self.name.contains(['.', '/']) {
-            let reason = format!("must be neither empty nor hold `.` or `/`, is `{}`", self.name);
-            return Err(Error::config("name", reason));
-        }
-        let positive = [("background_score", self.background_score), ("temperature", self.temperature)];
-        for (field, value) in positive {
-            check(field, value.is_finite() && value > 0.0, "must be positive", value)?;
-        }
-        let factors = [
-            ("weight", self.weight),
-            ("cross_prototype", self.cross_prototype),
-            ("cross_label", self.cross_label),
-            ("intra", self.intra),
-        ];
-        for (field, value) in factors {
-            check(field, value.is_finite() && value >= 0.0, "must not be negative", value)?;
-        }
-        let counts = [
-            ("grid", self.grid.0.min(self.grid.1)),
-            ("projection_dim", self.projection_dim),
-            ("pixels_per_prototype_divisor", self.pixels_per_prototype_divisor),
-        ];
-        for (field, value) in counts {
-            check(field, value > 0, "must be at least 1", value)?;
-        }
+        ranges::name(&self.name)?;
+        positive("background_score", self.background_score)?;
+        positive("temperature", self.temperature)?;
+        not_negative("weight", self.weight)?;
+        not_negative("cross_prototype", self.cross_prototype)?;
+        not_negative("cross_label", self.cross_label)?;
+        not_negative("intra", self.intra)?;
+        at_least_one("grid", self.grid.0.min(self.grid.1))?;
+        at_least_one("projection_dim", self.projection_dim)?;
+        at_least_one("pixels_per_prototype_divisor", self.pixels_per_prototype_divisor)?;
         if let PrototypeMining::SemiHard(SemiHardRanks { dropped, last_rank }) = self.mining {
             let want = format!("must be above `dropped`, which is {dropped}");
             check("mining.semi_hard.last_rank", last_rank > dropped, &want, last_rank)?;

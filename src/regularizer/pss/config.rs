@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::baseline::ViewOutput;
 use crate::error::{Error, Result};
+use crate::regularizer::ranges::{self, not_negative, positive, share};
 
 /// Configuration of [`PssRegularizer`](super::PssRegularizer).
 ///
@@ -101,16 +102,8 @@ impl PssConfig {
     /// # Errors
     /// Naming the first one out of its range.
     pub fn validate(&self) -> Result<()> {
-        if self.name.is_empty() || self.name.contains(['.', '/']) {
-            return Err(Error::config(
-                "name",
-                format!("must be neither empty nor hold `.` or `/`, is `{}`", self.name),
-            ));
-        }
-        if !(0.0..=1.0).contains(&self.support_momentum) {
-            let reason = format!("must be between 0 and 1, is {}", self.support_momentum);
-            return Err(Error::config("support_momentum", reason));
-        }
+        ranges::name(&self.name)?;
+        share("support_momentum", self.support_momentum)?;
         scales("support_scales", &self.support_scales)?;
         self.rcm.validate()?;
         self.mam.validate()
@@ -147,20 +140,6 @@ impl MamConfig {
         scales("mam.main_scales", &self.main_scales)?;
         positive("mam.attention_temperature", self.attention_temperature)
     }
-}
-
-fn not_negative(field: &str, value: f64) -> Result<()> {
-    if value.is_finite() && value >= 0.0 {
-        return Ok(());
-    }
-    Err(Error::config(field, format!("must not be negative, is {value}")))
-}
-
-fn positive(field: &str, value: f64) -> Result<()> {
-    if value.is_finite() && value > 0.0 {
-        return Ok(());
-    }
-    Err(Error::config(field, format!("must be positive, is {value}")))
 }
 
 fn scales(field: &str, values: &[f64]) -> Result<()> {

@@ -8,6 +8,7 @@ use super::options::{
 };
 use crate::baseline::BaselineSpec;
 use crate::error::{Error, Result};
+use crate::regularizer::ranges::{self, at_least_one, not_negative, positive, share};
 
 /// Configuration of [`RcaRegularizer`](super::RcaRegularizer). The default is the released code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,12 +114,7 @@ impl RcaConfig {
     /// # Errors
     /// Naming the field, its range and its value.
     pub fn validate(&self) -> Result<()> {
-        if self.name.is_empty() || self.name.contains(['.', '/']) {
-            return Err(Error::config(
-                "name",
-                format!("must be neither empty nor hold `.` or `/`, is `{}`", self.name),
-            ));
-        }
+        ranges::name(&self.name)?;
         at_least_one("head.hidden", self.head.hidden().unwrap_or(1))?;
         at_least_one("embedding_dim", self.embedding_dim.unwrap_or(1))?;
         not_negative("fine_weight", self.fine_weight)?;
@@ -168,32 +164,4 @@ impl RcaConfig {
             MemorySpace::Query => embedding_dim,
         })
     }
-}
-
-fn not_negative(field: &str, value: f64) -> Result<()> {
-    if value.is_finite() && value >= 0.0 {
-        return Ok(());
-    }
-    Err(Error::config(field, format!("must not be negative, is {value}")))
-}
-
-fn positive(field: &str, value: f64) -> Result<()> {
-    if value.is_finite() && value > 0.0 {
-        return Ok(());
-    }
-    Err(Error::config(field, format!("must be positive, is {value}")))
-}
-
-fn share(field: &str, value: f64) -> Result<()> {
-    if (0.0..=1.0).contains(&value) {
-        return Ok(());
-    }
-    Err(Error::config(field, format!("must be between 0 and 1, is {value}")))
-}
-
-fn at_least_one(field: &str, value: usize) -> Result<()> {
-    if value > 0 {
-        return Ok(());
-    }
-    Err(Error::config(field, "must be at least 1, is 0"))
 }
