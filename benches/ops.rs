@@ -1,4 +1,4 @@
-//! Operations and the levels of HSC, beside candle's own where there is one: `cargo bench --bench ops`.
+//! Operations and losses part by part, beside candle's own where there is one: `cargo bench --bench ops`.
 //!
 //! Ours and candle's run in turns. Times are medians, on one thread and on all; they include the allocator of the system,
 //! which the program replaces by a faster one.
@@ -9,10 +9,12 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device, Tensor, Var};
-use candle_wsss::ops::{self, Conv2dSpec, Corners, DenseCrfConfig};
+use candle_wsss::ops::{self, Conv2dSpec, Corners, DenseCrfConfig, DepthwiseSpec};
 use candle_wsss::regularizer::hsc::{HscBanks, HscConfig, HscHeads, HscMaps, HscSeeds, evaluate};
+use candle_wsss::regularizer::ppc::{self, PpcConfig};
+use candle_wsss::regularizer::rca::{RcaConfig, Regions, region_contrast, update_memory};
 use candle_wsss::seed::Refine;
-use candle_wsss::{ClassLayout, ImageLabels, Pair, ParameterStore, Result, Sampler, SeededSampler, View};
+use candle_wsss::{ClassLayout, ClassQueue, ImageLabels, Pair, ParameterStore, Result, Sampler, SeededSampler, View};
 
 /// Time for one case at one number of threads.
 const BUDGET: Duration = Duration::from_millis(600);
@@ -57,7 +59,16 @@ fn rows(threads: usize) -> Result<Vec<(String, String)>> {
 }
 
 fn print_rows() -> Result<()> {
-    let cases = [convolutions()?, resizes()?, crf()?, hsc(Size::EMBEDDED)?, hsc(Size::RELEASED)?];
+    let cases = [
+        convolutions()?,
+        depthwise()?,
+        resizes()?,
+        crf()?,
+        hsc(Size::EMBEDDED)?,
+        hsc(Size::RELEASED)?,
+        vec![ppc(Size::EMBEDDED)?, ppc(Size::RELEASED)?],
+        rca()?,
+    ];
     for case in cases.into_iter().flatten() {
         println!("{}\t{}", case.name, measure(&case)?.map(cell).join(" | "));
     }
@@ -131,6 +142,19 @@ fn convolutions() -> Result<Vec<Case<'static>>> {
         let name = format!("conv2d {name}, batch {}, {}x{}", input[0], input[2], input[3]);
         cases.extend(both_ways(&name, ours, Some(candle)));
     }
+    Ok(cases)
+}
+
+// A layer of MobileNetV2, beside the same by the general convolution.
+fn depthwise() -> Result<Vec<Case<'static>>> {
+    let (x, weight) = (variable(&[8, 192, 24, 24])?, variable(&[192, 1, 3, 3])?);
+    let (ours_x, ours_weight) = (x.clone(), weight.clone());
+    let spec = DepthwiseSpec { stride: 1, padding: 1, dilation: 1 };
+    let ours = move || ops::depthwise_conv2d(ours_x.as_tensor(), ours_weight.as_tensor(), spec);
+    let spec = Conv2dSpec { stride: 1, padding: 1, dilation: 1, groups: 192 };
+    let grouped = move || ops::conv2d(x.as_tensor(), weight.as_tensor(), spec);
+    let mut cases = Vec::from(both_ways("depthwise 3x3, 192 channels, batch 8, 24x24", ours, None::<fn() -> _>));
+    cases.extend(both_ways("the same by conv2d with groups", grouped, None::<fn() -> _>));
     Ok(cases)
 }
 
@@ -315,4 +339,48 @@ fn hsc(size: Size) -> Result<Vec<Case<'static>>> {
     }
     let case = |(what, ours)| Case { name: format!("hsc, {} size: {what}", size.name), ours, candle: None };
     Ok(works.into_iter().map(case).collect())
+}
+
+// All terms of PPC once the features are projected.
+fn ppc(size: Size) -> Result<Case<'static>> {
+    let Inputs { maps, cams, labels, .. } = Inputs::new(size)?;
+    let projected = maps.map(|maps| maps.pixel);
+    let config = PpcConfig { grid: (size.grid, size.grid), ..PpcConfig::default() };
+    let ours: Work<'_> = Box::new(move || {
+        match ppc::evaluate(&projected, cams.as_ref(), &labels, &config, &SeededSampler::new(0))?.terms.total()? {
+            Some(loss) => backward(&loss),
+            None => Ok(()),
+        }
+    });
+    Ok(Case { name: format!("ppc, {} size: all terms, and gradient", size.name), ours, candle: None })
+}
+
+// RCA's memory at its released size: 20 classes of 500 slots, maps of 46x46 with 512 channels.
+fn rca() -> Result<Vec<Case<'static>>> {
+    const BATCH: usize = 8;
+    let (classes, dim, side) = (20, 512, 46);
+    let config = RcaConfig::default();
+    let layout = ClassLayout::new(classes)?;
+    let present = (0..BATCH).map(|image| vec![image % classes, (3 * image + 1) % classes]).collect();
+    let labels = ImageLabels::new(present, layout, DType::F32, &Device::Cpu)?;
+    let embeddings = variable(&[BATCH, dim, side, side])?;
+    let regions = Regions::new(&random(&[BATCH, classes, side, side])?, &labels)?;
+    let shape = [classes, config.memory_length, dim];
+    let queue = ClassQueue::normal(shape, DType::F32, &Device::Cpu, &mut SeededSampler::new(0))?;
+    let probabilities = Tensor::ones((BATCH, classes), DType::F32, &Device::Cpu)?;
+    let contrast: Work<'_> = {
+        let (embeddings, regions, labels) = (embeddings.clone(), regions.clone(), labels.clone());
+        let (queue, config) = (queue.clone(), config.clone());
+        Box::new(move || {
+            let draws = SeededSampler::new(0);
+            let contrast = region_contrast(embeddings.as_tensor(), &regions, &labels, &queue, &config, &draws)?;
+            contrast.map_or(Ok(()), |contrast| backward(&contrast.value))
+        })
+    };
+    let update: Work<'_> = Box::new(move || {
+        let features = embeddings.as_detached_tensor();
+        update_memory(&features, &regions, &probabilities, &labels, &queue, &config).map(|queue| drop(black_box(queue)))
+    });
+    let case = |what: &str, ours| Case { name: format!("rca, released size: {what}"), ours, candle: None };
+    Ok(vec![case("contrast, and gradient", contrast), case("memory update", update)])
 }
