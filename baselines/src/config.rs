@@ -307,6 +307,10 @@ impl RunConfig {
                 "loader.saliency",
                 format!("must be true for `{name}`, which learns from saliency maps, is false"),
             ),
+            BaselineConfig::Eps(eps) if eps.pcm.is_none() && self.infer.source == MapSource::Refined => refused(
+                "infer.source",
+                format!("must be `softmax` for `{name}` without a `pcm`, whose maps are logits, is `refined`"),
+            ),
             BaselineConfig::Oaa(_) if self.infer.source == MapSource::Softmax => refused(
                 "infer.source",
                 format!("must be `refined` for `{name}`, which has no background to put into a soft-max, is `softmax`"),

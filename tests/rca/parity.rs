@@ -141,7 +141,8 @@ fn what_is_undefined_in_the_reference_is_left_out() {
         let relabelled =
             |present: Vec<Vec<usize>>| ImageLabels::new(present, labels.layout(), DType::F64, &Device::Cpu).unwrap();
         let first = |t: &Tensor| t.narrow(0, 0, 1).unwrap();
-        let one = relabelled(vec![labels.of_image(0).to_vec()]);
+        let class = labels.of_image(0)[0];
+        let one = relabelled(vec![vec![class]]);
         // Mixed with itself, whatever the share.
         let want = special["one image, one class (mixes with itself)"].as_f64().unwrap();
         let got = value(&first(&mid), &first(&coarse), &one, 0).unwrap();
@@ -155,7 +156,7 @@ fn what_is_undefined_in_the_reference_is_left_out() {
         assert_eq!(value(&mid, &coarse, &relabelled(vec![vec![]; labels.len()]), 0), None);
         assert!(special["second image without label (several draws)"].is_array());
         let mut present = vec![vec![]; labels.len()];
-        present[0] = labels.of_image(0).to_vec();
+        present[0] = vec![class];
         for seed in 0..4 {
             // Only the first image is left, alone or mixed with itself.
             let got = value(&mid, &coarse, &relabelled(present.clone()), seed).unwrap();
@@ -235,8 +236,11 @@ fn memory_is_the_reference() {
         case.check("queue_after", next.slots(), TENSOR);
         let pointer: Vec<f64> = next.pointer().iter().map(|slot| f64::from(*slot)).collect();
         assert_eq!(pointer, numbers(&case.tensor("queue_ptr_after")), "{}", case.name);
-        // What is written is a hundredth of the slot's size: compared apart.
+        // What is written is small beside the slots, whose storage in float32 limits it: compared apart.
         let moved = (next.slots() - &slots).unwrap();
-        assert_close(&case.name, &moved, &(case.tensor("queue_after") - &slots).unwrap(), 1e-5).unwrap();
+        let largest = |tensor: &Tensor| numbers(tensor).into_iter().fold(0f64, |most, x| most.max(x.abs()));
+        let limit = TENSOR * largest(&slots) / largest(&moved);
+        assert!(limit < 1e-3, "{}: the update drowns in the slots", case.name);
+        assert_close(&case.name, &moved, &(case.tensor("queue_after") - &slots).unwrap(), limit).unwrap();
     }
 }

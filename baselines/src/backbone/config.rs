@@ -8,8 +8,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
-    Backbone, BackboneSpec, MobileNetV2, MobileNetV2Config, ResNet38d, ResNet38dConfig, ResNet50, ResNet50Config,
-    SqueezeNet, SqueezeNetConfig, Vgg16, Vgg16Config,
+    Backbone, BackboneSpec, BatchNormMode, MobileNetV2, MobileNetV2Config, ResNet38d, ResNet38dConfig, ResNet50,
+    ResNet50Config, SqueezeNet, SqueezeNetConfig, Vgg16, Vgg16Config,
 };
 
 /// The trunk, its kind in the field `type`; without that field a ResNet38d.
@@ -102,6 +102,17 @@ impl BackboneConfig {
             Self::MobileNetV2(config) => config.spec(),
             Self::SqueezeNet(config) => config.spec(),
         }
+    }
+
+    /// Whether passes in training move its running statistics.
+    pub fn trains_batch_norm(&self) -> bool {
+        let mode = match self {
+            Self::ResNet38d(config) => config.batch_norm,
+            Self::ResNet50(config) => config.batch_norm,
+            Self::MobileNetV2(config) => config.batch_norm,
+            Self::Vgg16(_) | Self::SqueezeNet(_) => BatchNormMode::Frozen,
+        };
+        mode == BatchNormMode::Train
     }
 
     /// Its kind, as in a configuration file.

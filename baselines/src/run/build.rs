@@ -48,6 +48,12 @@ pub fn build(
 ) -> Result<Model> {
     let store = ParameterStore::new();
     let vb = store.var_builder(seed, DType::F32, device);
+    let is_twofold = |regularizer: &RegularizerConfig| matches!(regularizer, RegularizerConfig::Pss(_));
+    if regularizers.iter().any(is_twofold) && config.baseline.backbone().trains_batch_norm() {
+        // Its further passes would move the running statistics, by images of other sizes and outside the step.
+        let reason = "must be `frozen` under `pss`, which runs the network more than once a step, is `train`";
+        return Err(candle_wsss::Error::config("baseline.backbone.batch_norm", reason).into());
+    }
     let baseline = config.baseline.build(layout, vb.pp(MODEL_SCOPE))?;
     let again = config.baseline.clone();
     let twin = Twin::new(store.clone(), MODEL_SCOPE, move |vb| again.build(layout, vb));

@@ -236,6 +236,8 @@ fn what_does_not_go_together() {
     let refused = |text: &str| from(text, &[]).unwrap().expect_trainable().unwrap_err().to_string();
     let err = refused("[baseline]\ntype = \"eps\"\n");
     assert!(err.contains("`loader.saliency`") && err.contains("`eps`") && err.contains("is false"), "{err}");
+    let err = refused("[baseline]\ntype = \"eps\"\n[loader]\nsaliency = true\n");
+    assert!(err.contains("`infer.source`") && err.contains("without a `pcm`"), "{err}");
     let err = refused("[baseline]\ntype = \"vgg16-oaa\"\n[infer]\nsource = \"softmax\"\n");
     assert!(err.contains("`infer.source`") && err.contains("no background"), "{err}");
     for name in ["seam", "eps", "eps-pcm", "oaa", "vgg16-oaa"] {

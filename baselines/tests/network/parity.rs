@@ -16,15 +16,16 @@ use candle_wsss_baselines::seam::{PcmConfig, SeamConfig, background_to_last, pcm
 
 use crate::fixture::Fixture;
 use crate::support::generator::{Generator, parse};
-use crate::support::{background_last, spatial_mean};
+use crate::support::{self, background_last, spatial_mean};
 
-/// Float32 on both sides.
-const TENSOR: f64 = 2e-5;
-const SCALAR: f64 = 1e-5;
+/// Largest errors of tensors and of scalars in a precision.
+fn tolerances(dtype: DType) -> (f64, f64) {
+    if dtype == DType::F64 { (support::TENSOR, support::SCALAR) } else { (2e-5, 1e-5) }
+}
 
-fn builder(vars: &HashMap<String, Var>) -> VarBuilder<'static> {
+fn builder(vars: &HashMap<String, Var>, dtype: DType) -> VarBuilder<'static> {
     let tensors = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
-    VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu)
+    VarBuilder::from_tensors(tensors, dtype, &Device::Cpu)
 }
 
 /// A case: the network with the generated weights, as variables under the reference's names.
@@ -35,10 +36,13 @@ struct Case {
     trunk: Arc<dyn Backbone>,
     vars: HashMap<String, Var>,
     is_background_first: bool,
+    dtype: DType,
+    tensor: f64,
+    scalar: f64,
 }
 
 impl Case {
-    fn new(f: Fixture, config: &BaselineConfig, is_background_first: bool) -> Self {
+    fn new(f: Fixture, config: &BaselineConfig, is_background_first: bool, dtype: DType) -> Self {
         let mut vars = HashMap::new();
         let mut classes = 0;
         for entry in f.json["parameters"].as_array().unwrap() {
@@ -53,13 +57,14 @@ impl Case {
                     tensor = background_to_last(&tensor, 0).unwrap();
                 }
             }
-            vars.insert(name.to_string(), Var::from_tensor(&tensor).unwrap());
+            vars.insert(name.to_string(), Var::from_tensor(&tensor.to_dtype(dtype).unwrap()).unwrap());
         }
-        let vb = builder(&vars);
+        let vb = builder(&vars, dtype);
         let layout = ClassLayout::new(classes - 1).unwrap();
         let model = config.build(layout, vb.clone()).unwrap();
         let trunk = BackboneConfig::default().build(vb).unwrap();
-        Self { f, model, trunk, vars, is_background_first }
+        let (tensor, scalar) = tolerances(dtype);
+        Self { f, model, trunk, vars, is_background_first, dtype, tensor, scalar }
     }
 
     /// The projections of HSC, on the same weights.
@@ -70,7 +75,7 @@ impl Case {
             region_dim: rows("extra_F.3.weight"),
             ..HscConfig::default()
         };
-        HscHeads::new(self.model.spec().feature_dim, &config, &builder(&self.vars)).unwrap()
+        HscHeads::new(self.model.spec().feature_dim, &config, &builder(&self.vars, self.dtype)).unwrap()
     }
 
     fn image(&self, input: &str) -> Tensor {
@@ -83,7 +88,7 @@ impl Case {
         for (got, want) in got.iter().zip(about["first4"].as_array().unwrap()) {
             assert_eq!(f64::from(*got), want.as_f64().unwrap(), "{}: input {input}", self.f.name);
         }
-        image
+        image.to_dtype(self.dtype).unwrap()
     }
 
     fn ours(&self, name: &str) -> Tensor {
@@ -92,7 +97,7 @@ impl Case {
     }
 
     fn check_maps(&self, name: &str, got: &Tensor) {
-        assert_close(&format!("{}: {name}", self.f.name), got, &self.ours(name), TENSOR).unwrap();
+        assert_close(&format!("{}: {name}", self.f.name), got, &self.ours(name), self.tensor).unwrap();
     }
 
     /// Runs the network on an input and compares everything that both networks have.
@@ -100,7 +105,7 @@ impl Case {
         let view = View::new(image.clone()).unwrap();
         let taps = self.trunk.forward(&image.detach(), None).unwrap();
         for (name, map) in [("conv4", &taps.low), ("conv5", &taps.high), ("conv6", &taps.last)] {
-            self.f.check(&format!("{input}_{name}_channel_mean"), &spatial_mean(map), TENSOR);
+            self.f.check(&format!("{input}_{name}_channel_mean"), &spatial_mean(map), self.tensor);
         }
         let output = self.model.forward(&view, Mode::Eval).unwrap();
         output.check(self.model.spec()).unwrap();
@@ -120,20 +125,20 @@ impl Case {
         let tensors = self.f.json["tensors"].as_object().unwrap();
         let name = tensors.keys().find(|name| name.starts_with(prefix)).unwrap();
         let channels = name[prefix.len()..].parse().unwrap();
-        self.f.check(name, &got.narrow(1, 0, channels).unwrap(), TENSOR);
+        self.f.check(name, &got.narrow(1, 0, channels).unwrap(), self.tensor);
     }
 
     /// The released code returns means of the background's map as well.
     fn check_logits(&self, name: &str, output: &ViewOutput) {
         let means = spatial_mean(&output.cam);
-        self.f.check(name, &means, TENSOR);
+        self.f.check(name, &means, self.tensor);
         let foreground = means.narrow(1, 0, self.model.spec().layout.num_foreground()).unwrap();
-        assert_close(name, &output.logits, &foreground, TENSOR).unwrap();
+        assert_close(name, &output.logits, &foreground, self.tensor).unwrap();
     }
 
     fn check_scalar(&self, name: &str, output: &Tensor) -> Tensor {
         let scalar = output.sqr().unwrap().mean_all().unwrap();
-        self.f.check_scalar(name, &scalar, SCALAR);
+        self.f.check_scalar(name, &scalar, self.scalar);
         scalar
     }
 
@@ -142,7 +147,7 @@ impl Case {
         let grads = scalar.backward().unwrap();
         let stored = format!("a_grad_{name}__input");
         if self.f.has(&stored) {
-            self.f.check(&stored, grads.get(image).unwrap(), TENSOR);
+            self.f.check(&stored, grads.get(image).unwrap(), self.tensor);
         }
         let listed = self.f.json["parameter_gradients"][name].as_array().unwrap();
         let mut seen = 0;
@@ -157,13 +162,13 @@ impl Case {
             let grad = grad.flatten_all().unwrap().to_vec1::<f64>().unwrap();
             let l2 = grad.iter().map(|g| g * g).sum::<f64>().sqrt();
             let want = entry["l2"].as_f64().unwrap();
-            assert!((l2 - want).abs() <= SCALAR * want, "{name}, {parameter}: norm {l2} against {want}");
+            assert!((l2 - want).abs() <= self.scalar * want, "{name}, {parameter}: norm {l2} against {want}");
             let largest = grad.iter().fold(0f64, |largest, g| largest.max(g.abs()));
             for (index, (got, want)) in grad.iter().zip(entry["first8"].as_array().unwrap()).enumerate() {
                 let want = want.as_f64().unwrap();
                 let error = (got - want).abs() / largest;
                 assert!(
-                    error <= TENSOR,
+                    error <= self.tensor,
                     "{name}, {parameter}[{index}]: {got} against {want}, {error:.1e} of the largest"
                 );
             }
@@ -207,7 +212,8 @@ impl Case {
     fn check_scalars(&self, input: &str, image: &Var, outputs: &[(&str, &Tensor)]) {
         for (name, output) in outputs {
             let scalar = self.check_scalar(&format!("{input}_{name}"), output);
-            if input == "a" {
+            // In float32 a rectification among millions may choose otherwise, which shows in gradients.
+            if input == "a" && self.dtype == DType::F64 {
                 self.check_gradients(name, &scalar, image);
             }
         }
@@ -216,8 +222,14 @@ impl Case {
 
 #[test]
 fn seam() {
+    for dtype in [DType::F64, DType::F32] {
+        seam_in(dtype);
+    }
+}
+
+fn seam_in(dtype: DType) {
     for f in Fixture::with_prefix("net_seam") {
-        let case = Case::new(f, &seam_config(), true);
+        let case = Case::new(f, &seam_config(), true, dtype);
         for input in ["a", "b"] {
             let image = Var::from_tensor(&case.image(input)).unwrap();
             let (_, [cam, refined]) = case.forward_enlarged(input, &image);
@@ -230,14 +242,14 @@ fn seam() {
 #[test]
 fn ppc() {
     for f in Fixture::with_prefix("net_ppc") {
-        let case = Case::new(f, &seam_config(), true);
+        let case = Case::new(f, &seam_config(), true, DType::F64);
         let projection = case.vars["fc_proj.weight"].as_tensor();
         for input in ["a", "b"] {
             let image = Var::from_tensor(&case.image(input)).unwrap();
             let (output, [cam, refined]) = case.forward_enlarged(input, &image);
             let projected = ops::conv2d(&output.features, projection, Conv2dSpec::default()).unwrap();
             let projected = ops::relu(&projected).unwrap();
-            case.f.check(&format!("{input}_f_proj"), &projected, TENSOR);
+            case.f.check(&format!("{input}_f_proj"), &projected, case.tensor);
             let outputs = [("S_cam", &cam), ("S_cam_rv", &refined), ("S_f_proj", &projected)];
             case.check_scalars(input, &image, &outputs);
         }
@@ -248,7 +260,7 @@ fn ppc() {
 #[test]
 fn eps() {
     for f in Fixture::with_prefix("net_eps") {
-        let case = Case::new(f, &BaselineConfig::Eps(EpsConfig::default()), false);
+        let case = Case::new(f, &BaselineConfig::Eps(EpsConfig::default()), false, DType::F64);
         for input in ["a", "b"] {
             let image = Var::from_tensor(&case.image(input)).unwrap();
             let output = case.forward(input, &image);
@@ -263,16 +275,16 @@ fn eps() {
 #[test]
 fn hsc() {
     for f in Fixture::with_prefix("net_hsc") {
-        let case = Case::new(f, &BaselineConfig::Eps(EpsConfig::with_pcm()), false);
+        let case = Case::new(f, &BaselineConfig::Eps(EpsConfig::with_pcm()), false, DType::F64);
         let heads = case.heads();
         for input in ["a", "b"] {
             let image = Var::from_tensor(&case.image(input)).unwrap();
             let output = case.forward(input, &image);
             case.check_logits(&format!("{input}_pred"), &output);
-            case.f.check(&format!("{input}_pred_rv"), &spatial_mean(output.seed_cam()), TENSOR);
+            case.f.check(&format!("{input}_pred_rv"), &spatial_mean(output.seed_cam()), case.tensor);
             let maps = heads.forward(&output.features).unwrap();
-            case.f.check(&format!("{input}_f_map_1"), &maps.pixel, TENSOR);
-            case.f.check(&format!("{input}_f_map_2_channel_mean"), &spatial_mean(&maps.region), TENSOR);
+            case.f.check(&format!("{input}_f_map_1"), &maps.pixel, case.tensor);
+            case.f.check(&format!("{input}_f_map_2_channel_mean"), &spatial_mean(&maps.region), case.tensor);
             case.check_channels(&format!("{input}_f_map_2_ch0_"), &maps.region);
             let outputs = [
                 ("S_cam", &output.cam),

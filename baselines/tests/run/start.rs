@@ -68,3 +68,29 @@ fn weights_of_another_trunk_are_refused() {
     reshaped.insert("features.0.weight".to_string(), flat);
     refused(reshaped, &["features.0.weight`", "expected shape ["]);
 }
+
+#[test]
+fn every_stack_of_the_embedded_configuration_builds() {
+    let config = RunConfig::builtin("embedded").unwrap();
+    let layout = ClassLayout::new(8).unwrap();
+    for name in config.baseline_names() {
+        let config = config.with_baseline(name).unwrap();
+        for method in ["hsc+ppc+rca+pss", "hsc-intended+pss-rcm+pss-mam"] {
+            let stack = config.method(method).unwrap();
+            let built = build(&config, &stack, layout, 1, &Device::Cpu);
+            let model = built.unwrap_or_else(|err| panic!("{name}+{method}: {err}"));
+            model.for_inference(&config, &stack, layout).unwrap_or_else(|err| panic!("{name}+{method}: {err}"));
+        }
+    }
+}
+
+#[test]
+fn two_networks_want_statistics_that_stand() {
+    let settings = ["weights=none", "baseline.backbone.batch_norm=train"].map(str::to_string);
+    let config = RunConfig::load("embedded", &settings).unwrap();
+    let layout = ClassLayout::new(2).unwrap();
+    let build = |method: &str| build(&config, &config.method(method).unwrap(), layout, 1, &Device::Cpu);
+    assert!(build("hsc+ppc+rca").is_ok());
+    let err = build("pss").err().unwrap().to_string();
+    assert!(err.contains("`baseline.backbone.batch_norm`") && err.contains("`pss`"), "{err}");
+}
