@@ -9,6 +9,7 @@ use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::DepthwiseSpec;
+use super::dense::{Plane, correlate};
 use crate::error::{Error, Result as CheckedResult};
 use crate::ops::kernel::{Array, Kernel, Real, detached2, for_each_chunk};
 
@@ -56,6 +57,14 @@ impl Geometry {
             return Err(shape("input", expected, x));
         };
         Ok(Self { images, channels, height, width, kernel, out_height, out_width, spec })
+    }
+
+    /// Zeros around a gradient that is correlated with the turned kernel; `None` where it is no correlation.
+    fn padding_of_gradient(&self) -> Option<(usize, usize)> {
+        let DepthwiseSpec { stride, padding, dilation } = self.spec;
+        let around = |kernel: usize| (dilation * (kernel - 1)).checked_sub(padding);
+        (stride == 1).then_some(())?;
+        Some((around(self.kernel.0)?, around(self.kernel.1)?))
     }
 
     fn plane(&self) -> usize {
@@ -121,17 +130,16 @@ impl Kernel<2> for Depthwise {
         for_each_chunk(&mut y, positions, |i, y| {
             let x = &x.values[i * geometry.plane()..][..geometry.plane()];
             let weight = &weight.values[(i % channels) * geometry.taps()..][..geometry.taps()];
+            let DepthwiseSpec { stride, padding, dilation } = self.0;
+            if stride == 1 {
+                let size = (geometry.height, geometry.width);
+                let plane = Plane { values: x, size, padding: (padding, padding) };
+                return correlate(plane, weight, geometry.kernel, dilation, y, geometry.out_width);
+            }
             geometry.for_each_meeting(|Meeting { tap, output, input, len }| {
                 let (y, weight) = (&mut y[output..][..len], weight[tap]);
-                // One loop for neighbours, so that the compiler can vectorise it.
-                if self.0.stride == 1 {
-                    for (y, &x) in y.iter_mut().zip(&x[input..]) {
-                        *y += weight * x;
-                    }
-                } else {
-                    for (y, &x) in y.iter_mut().zip(x[input..].iter().step_by(self.0.stride)) {
-                        *y += weight * x;
-                    }
+                for (y, &x) in y.iter_mut().zip(x[input..].iter().step_by(stride)) {
+                    *y += weight * x;
                 }
             });
         });
@@ -160,16 +168,16 @@ impl Kernel<2> for InputGradient {
         for_each_chunk(&mut result, geometry.plane(), |i, result| {
             let grad = &grad.values[i * geometry.positions()..][..geometry.positions()];
             let weight = &weight.values[(i % geometry.channels) * geometry.taps()..][..geometry.taps()];
+            if let Some(padding) = geometry.padding_of_gradient() {
+                // At stride 1 it is the correlation of what comes back with the kernel turned by half.
+                let turned: Vec<T> = weight.iter().rev().copied().collect();
+                let plane = Plane { values: grad, size: (geometry.out_height, geometry.out_width), padding };
+                return correlate(plane, &turned, geometry.kernel, self.spec.dilation, result, geometry.width);
+            }
             geometry.for_each_meeting(|Meeting { tap, output, input, len }| {
                 let (grad, weight) = (&grad[output..][..len], weight[tap]);
-                if self.spec.stride == 1 {
-                    for (result, &grad) in result[input..].iter_mut().zip(grad) {
-                        *result += weight * grad;
-                    }
-                } else {
-                    for (result, &grad) in result[input..].iter_mut().step_by(self.spec.stride).zip(grad) {
-                        *result += weight * grad;
-                    }
+                for (result, &grad) in result[input..].iter_mut().step_by(self.spec.stride).zip(grad) {
+                    *result += weight * grad;
                 }
             });
         });

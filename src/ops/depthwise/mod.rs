@@ -1,6 +1,7 @@
 //! Depthwise convolution: every channel by itself.
 
 mod cpu;
+mod dense;
 
 use candle_core::Tensor;
 
