@@ -1,5 +1,6 @@
 //! One cell: a baseline and a stack, trained without a stop and with one after every step.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::Device;
@@ -8,7 +9,7 @@ use candle_wsss_baselines::config::RunConfig;
 use candle_wsss_baselines::data::Dataset;
 use candle_wsss_baselines::run::{Interrupt, Progress, TrainJob, TrainOutcome};
 
-use crate::cli::workbench::{assert_same_files, data, folder};
+use crate::cli::workbench::{assert_same_files, data, files, folder};
 
 /// Steps of a training.
 pub(super) const STEPS: usize = 3;
@@ -68,6 +69,15 @@ impl Cell {
     pub(super) fn first_terms(&self) -> impl Iterator<Item = (&str, f64)> {
         self.outcome.history[0].terms.iter().map(|(term, value)| (term.as_str(), *value))
     }
+}
+
+/// Everything a training writes, made by so many threads.
+pub(super) fn written(baseline: &str, stack: &str, threads: usize) -> BTreeMap<String, Vec<u8>> {
+    let place = folder();
+    // Backward walks the graph recursively.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(64 << 20).build().unwrap();
+    pool.install(|| run(&config(baseline), stack, place.path(), false)).unwrap();
+    files(place.path())
 }
 
 fn run(config: &RunConfig, stack: &str, folder: &Path, stop: bool) -> Result<TrainOutcome, Error> {

@@ -46,6 +46,14 @@ fn train_all(baseline: &str) {
 }
 
 #[test]
+fn threads_do_not_show() {
+    for baseline in ["seam", "eps-pcm", "vgg16-oaa"] {
+        let [one, three] = [1, 3].map(|threads| cell::written(baseline, "hsc+ppc+rca+pss", threads));
+        assert!(!one.is_empty() && one == three, "{baseline}: the files differ");
+    }
+}
+
+#[test]
 fn every_stack_on_seam() {
     train_all("seam");
 }
