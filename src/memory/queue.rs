@@ -26,13 +26,14 @@ impl ClassQueue {
     /// Standard normal slots that all count as written, as the released code of RCA starts its memory.
     ///
     /// # Errors
-    /// Those of candle or of a replayed sampler.
+    /// When a class has no slot; those of a replayed sampler.
     pub fn normal(
         [classes, length, dim]: [usize; 3],
         dtype: DType,
         device: &Device,
         sampler: &mut dyn Sampler,
     ) -> Result<Self> {
+        expect_slots(length)?;
         let draws = sampler.normal(classes * length * dim)?;
         let slots = Tensor::from_vec(draws, (classes, length, dim), device)?.to_dtype(dtype)?;
         Ok(Self { slots, pointer: vec![0; classes], filled: vec![length as u32; classes] })
@@ -41,8 +42,9 @@ impl ClassQueue {
     /// Slots none of which is written yet.
     ///
     /// # Errors
-    /// Those of candle.
+    /// When a class has no slot.
     pub fn unwritten([classes, length, dim]: [usize; 3], dtype: DType, device: &Device) -> Result<Self> {
+        expect_slots(length)?;
         let slots = Tensor::zeros((classes, length, dim), dtype, device)?;
         Ok(Self { slots, pointer: vec![0; classes], filled: vec![0; classes] })
     }
@@ -51,10 +53,11 @@ impl ClassQueue {
     /// written next and the number of those written.
     ///
     /// # Errors
-    /// When a number is missing or out of range, or slots were written out of turn.
+    /// When a class has no slot, a number is missing or out of range, or slots were written out of turn.
     pub fn from_parts(slots: &Tensor, pointer: Vec<u32>, filled: Vec<u32>) -> Result<Self> {
         expect_shape("queue", slots, ["classes".into(), "length".into(), "dim".into()])?;
         let (classes, length, _) = slots.dims3()?;
+        expect_slots(length)?;
         for (key, numbers) in [("pointer", &pointer), ("filled", &filled)] {
             if numbers.len() != classes {
                 return Err(Error::state(key, format!("expected {classes} numbers, got {}", numbers.len())));
@@ -188,4 +191,8 @@ impl ClassQueue {
         let (pointer, filled) = (numbers("pointer")?, numbers("filled")?);
         Self::from_parts(&slots, pointer, filled)
     }
+}
+
+fn expect_slots(length: usize) -> Result<()> {
+    if length > 0 { Ok(()) } else { Err(Error::value("slots of a class", "must be at least 1, are 0")) }
 }

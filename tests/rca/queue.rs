@@ -88,6 +88,8 @@ fn parts_that_do_not_fit_are_named() {
     assert!(message(vec![0, 2], vec![3, 1]).contains("slot written next, 2; is 1 for class 1"));
     let flat = ClassQueue::from_parts(&slots.get(0).unwrap(), vec![0], vec![0]).unwrap_err().to_string();
     assert!(flat.contains("queue: expected shape (classes, length, dim)"), "{flat}");
+    let none = ClassQueue::unwritten([2, 0, 4], DType::F64, &Device::Cpu).unwrap_err().to_string();
+    assert_eq!(none, "slots of a class: must be at least 1, are 0");
     let queue = full(&slots);
     assert!(queue.updated(&[0], &randn(1, &[1, 3]).unwrap(), 0.9).is_err());
     let missing = queue.updated(&[2], &randn(1, &[1, 4]).unwrap(), 0.9).unwrap_err().to_string();
