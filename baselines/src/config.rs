@@ -173,7 +173,7 @@ impl TrainConfig {
 
     /// Optimizer steps of the run.
     pub fn total_steps(&self, steps_per_epoch: usize) -> usize {
-        self.steps.unwrap_or(self.epochs * steps_per_epoch)
+        self.steps.unwrap_or(self.epochs.saturating_mul(steps_per_epoch))
     }
 }
 
