@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::accumulate::AccumulateConfig;
 use crate::backbone::BackboneConfig;
+use crate::crf::CrfConfig;
 use crate::data::LoaderConfig;
 use crate::eps::{Eps, EpsConfig};
 use crate::error::{Error, Result};
@@ -56,6 +57,8 @@ pub struct RunConfig {
     pub accumulate: AccumulateConfig,
     /// Inference of seeds.
     pub infer: InferConfig,
+    /// Refinement of seeds by a dense CRF, where it is asked for.
+    pub crf: CrfConfig,
     /// Evaluation of seeds.
     pub eval: EvalConfig,
     /// Further baselines by name: what is different under each, any field but `seed`. See
@@ -76,6 +79,7 @@ impl Default for RunConfig {
             optimizer: PolySgdConfig::default(),
             accumulate: AccumulateConfig::default(),
             infer: InferConfig::default(),
+            crf: CrfConfig::default(),
             eval: EvalConfig::default(),
             baselines: BTreeMap::new(),
         }
@@ -291,6 +295,7 @@ impl RunConfig {
         self.optimizer.validate()?;
         self.accumulate.validate().map_err(|err| err.within("accumulate"))?;
         self.infer.check()?;
+        self.crf.validate().map_err(|err| err.within("crf"))?;
         self.eval.validate().map_err(|err| err.within("eval"))?;
         self.check_overlays()
     }

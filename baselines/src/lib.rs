@@ -26,10 +26,14 @@
 pub mod error;
 mod settings;
 
+pub mod pickle;
+
 pub mod data;
 pub mod synth;
 
 pub mod backbone;
+pub mod weights;
+
 pub mod seam;
 
 pub mod eps;
@@ -40,6 +44,7 @@ pub mod train;
 pub mod infer;
 
 pub mod accumulate;
+pub mod crf;
 
 pub mod eval;
 

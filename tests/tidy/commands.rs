@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::source::{Source, block_end};
-use super::{expect_none, markdown_files, read, root};
+use super::{expect_none, files_below, markdown_files, read, root};
 
-const ARGS: &str = "baselines/src/cli/args.rs";
+/// What can be typed is declared in these folders.
+const ARGS: &str = "baselines/src/cli/";
 
 /// Flags of every verb, by verb; global ones under no name.
 struct Program {
@@ -16,22 +17,18 @@ impl Program {
     // Reads clap's declarations.
     fn new(args: &str) -> Self {
         let args = Source::new(ARGS, args).uncommented;
-        let own = |name: &str| flags_of(&struct_body(&args, name));
-        let body = args.split("pub enum Command").nth(1).unwrap_or_default();
-        let body = &body[..block_end(body, 0)];
-        let mut flags = BTreeMap::from([(String::new(), own("Cli"))]);
-        for variant in body.lines().filter_map(|line| line.trim().strip_suffix("),")) {
-            if let Some((verb, arguments)) = variant.split_once('(') {
-                let arguments = struct_body(&args, arguments);
-                let mut all = flags_of(&arguments);
-                for line in arguments.split("#[command(flatten)]").skip(1) {
-                    let kind = line.split(':').nth(1).and_then(|rest| rest.split(',').next()).unwrap_or_default();
-                    all.extend(own(kind.trim()));
-                }
-                flags.insert(verb.to_lowercase(), all);
-            }
+        let mut flags = BTreeMap::from([(String::new(), flags_of(&body_of(&args, "struct", "Cli")))]);
+        for (verb, arguments) in variants(&args, "Command") {
+            // A verb with verbs of its own has the flags of all of them.
+            let below: Vec<String> = variants(&args, &arguments).into_iter().map(|(_, own)| own).collect();
+            let own = if below.is_empty() { vec![arguments] } else { below };
+            flags.insert(verb, own.iter().flat_map(|name| all_flags(&args, name)).collect());
         }
         Self { flags }
+    }
+
+    fn of_this_tree() -> Self {
+        Self::new(&files_below(ARGS, ".rs").iter().map(|path| read(path)).collect::<String>())
     }
 
     // What is wrong with the words after `wsss`.
@@ -48,9 +45,27 @@ impl Program {
     }
 }
 
-fn struct_body(args: &str, name: &str) -> String {
-    let Some((_, rest)) = args.split_once(&format!("pub struct {name} ")) else { return String::new() };
+fn body_of(args: &str, kind: &str, name: &str) -> String {
+    let Some((_, rest)) = args.split_once(&format!("pub {kind} {name} ")) else { return String::new() };
     rest[..block_end(rest, 0)].to_string()
+}
+
+// Name and arguments of every variant.
+fn variants(args: &str, name: &str) -> Vec<(String, String)> {
+    let body = body_of(args, "enum", name);
+    let lines = body.lines().filter_map(|line| line.trim().strip_suffix("),")?.split_once('('));
+    lines.map(|(verb, arguments)| (verb.to_lowercase(), arguments.to_string())).collect()
+}
+
+// Those of flattened structures as well.
+fn all_flags(args: &str, name: &str) -> Vec<String> {
+    let body = body_of(args, "struct", name);
+    let mut all = flags_of(&body);
+    for line in body.split("#[command(flatten)]").skip(1) {
+        let kind = line.split(':').nth(1).and_then(|rest| rest.split(',').next()).unwrap_or_default();
+        all.extend(all_flags(args, kind.trim()));
+    }
+    all
 }
 
 // `long` takes the name of the field, `long = "name"` its own.
@@ -116,14 +131,14 @@ fn missing_target(rest: Option<&[&str]>, folders: &[&str]) -> Option<String> {
 
 #[test]
 fn commands_in_the_documentation_exist() {
-    let program = Program::new(&read(ARGS));
+    let program = Program::of_this_tree();
     let all = markdown_files().into_iter().flat_map(|path| complaints(&path, &read(&path), &program));
     expect_none(&all.collect::<Vec<_>>());
 }
 
 #[test]
 fn the_readme_shows_every_verb() {
-    let program = Program::new(&read(ARGS));
+    let program = Program::of_this_tree();
     let shown: Vec<String> = commands(&read("README.md"));
     for verb in program.flags.keys().filter(|verb| !verb.is_empty()) {
         let is_shown =

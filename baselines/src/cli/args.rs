@@ -1,8 +1,21 @@
 //! What can be typed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+
+use crate::cli::verbs::compare::CompareArgs;
+use crate::cli::verbs::config::ConfigArgs;
+use crate::cli::verbs::crf::CrfArgs;
+use crate::cli::verbs::data::DataCommand;
+use crate::cli::verbs::eval::EvalArgs;
+use crate::cli::verbs::pretrain::PretrainArgs;
+use crate::cli::verbs::seeds::SeedsArgs;
+use crate::cli::verbs::synth::SynthArgs;
+use crate::cli::verbs::train::TrainArgs;
+use crate::cli::verbs::viz::VizArgs;
+use crate::cli::verbs::weights::WeightsCommand;
+use crate::data::{DataSource, LabelSource};
 
 /// Weakly supervised semantic segmentation: train a baseline with and without regularizers, and compare their seeds.
 #[derive(Debug, Parser)]
@@ -33,14 +46,24 @@ Exit codes:
 pub enum Command {
     /// Write the embedded data set, in PASCAL VOC layout
     Synth(SynthArgs),
+    /// Look a data set over: what is there, what is missing, what works without it
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Read, rename and convert weights of other programs
+    #[command(subcommand)]
+    Weights(WeightsCommand),
     /// Train a trunk as a plain classifier, for a start of later runs
     Pretrain(PretrainArgs),
     /// Train one method on images and image-level labels
     Train(TrainArgs),
     /// Infer seeds with a trained model, as palette PNG and as compact arrays
     Seeds(SeedsArgs),
+    /// Refine seeds by the colours of their images: dense CRF
+    Crf(CrfArgs),
     /// Score seeds against ground truth at every background score
     Eval(EvalArgs),
+    /// Look at seeds: overlays, the worst and best images, confusion, curves
+    Viz(VizArgs),
     /// Train methods under the same budget, seeds and batches, and compare their seeds: the main job
     Compare(CompareArgs),
     /// Print a configuration with every field, to start from
@@ -58,172 +81,49 @@ pub struct ConfigSource {
     pub settings: Vec<String>,
 }
 
-/// `wsss synth`.
-#[derive(Debug, Args)]
-pub struct SynthArgs {
-    /// Folder to make
-    pub out: PathBuf,
-    /// Change one field of the generator, as in `--set classes=10`; may come several times
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub settings: Vec<String>,
-}
-
-/// `wsss pretrain`.
-#[derive(Debug, Args)]
-pub struct PretrainArgs {
-    /// Data set to learn from; without it, embedded data of other classes is made in a temporary folder
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// Image list below ImageSets/Segmentation
-    #[arg(long, default_value = "train")]
-    pub split: String,
-    /// File to write
-    #[arg(long, value_name = "FILE")]
-    pub out: PathBuf,
-    /// TOML file, or a built-in: embedded, voc12-seam, voc12-eps, voc12-vgg16-oaa, pretrain
-    #[arg(long, default_value = "pretrain", value_name = "FILE")]
-    pub config: String,
-    /// Change one field of the configuration, as in `--set train.steps=300`; may come several times
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub settings: Vec<String>,
-    /// Change one field of the generator, when embedded data is made; may come several times
-    #[arg(long = "synth-set", value_name = "KEY=VALUE", conflicts_with = "data")]
-    pub synth_settings: Vec<String>,
-}
-
-/// `wsss train`.
-#[derive(Debug, Args)]
-pub struct TrainArgs {
-    /// Data set in PASCAL VOC layout
+/// Which data set.
+#[derive(Clone, Debug, Args)]
+pub struct DataArgs {
+    /// Data set: PASCAL VOC layout, COCO layout, or a folder of images with a CSV of image-level labels
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// Image list below ImageSets/Segmentation
+    /// Its part: a list below ImageSets/Segmentation, the annotations of COCO, a list beside the CSV
     #[arg(long, default_value = "train")]
     pub split: String,
-    /// Folder to make
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-    /// Baseline by its name in the configuration's [baselines]; the configured one without it
-    #[arg(long, value_name = "NAME")]
-    pub baseline: Option<String>,
-    /// Regularizers on the baseline: none, a name of the configuration, or several joined by +
-    #[arg(long, default_value = "none", value_name = "METHOD")]
-    pub regularizers: String,
-    /// Go on from the checkpoint in the folder
-    #[arg(long)]
-    pub resume: bool,
-    /// Configuration
+    /// Where its parts are
     #[command(flatten)]
-    pub source: ConfigSource,
+    pub places: PlacesArgs,
 }
 
-/// `wsss seeds`.
-#[derive(Debug, Args)]
-pub struct SeedsArgs {
-    /// Checkpoint of a trained model
-    #[arg(long, value_name = "FILE")]
-    pub checkpoint: PathBuf,
-    /// Data set in PASCAL VOC layout; its image-level labels choose the classes of each image
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
-    /// Image list below ImageSets/Segmentation
-    #[arg(long, default_value = "train")]
-    pub split: String,
-    /// Folder to make: arrays/ and png/
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-    /// Folder of attention maps accumulated while training, to make the seeds of; the network is not run then
-    #[arg(long, value_name = "DIR")]
-    pub attention: Option<PathBuf>,
-    /// Background score of the PNG files; the checkpoint's configuration decides without it
-    #[arg(long, value_name = "SCORE")]
-    pub background_score: Option<f64>,
-    /// Keep the seeds that are there already and infer the rest
-    #[arg(long)]
-    pub resume: bool,
+impl DataArgs {
+    /// As the data module takes it.
+    pub fn source(&self) -> DataSource {
+        self.places.source(&self.data, &self.split)
+    }
 }
 
-/// `wsss eval`.
-#[derive(Debug, Args)]
-pub struct EvalArgs {
-    /// Folder of seeds, as `wsss seeds` wrote it
+/// Where the parts of a data set are, when not in their usual places.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PlacesArgs {
+    /// Image-level labels: auto, xml, masks, or a file, which may be .npy, .csv or .json
+    #[arg(long, value_name = "SOURCE", default_value = "auto")]
+    pub labels: LabelSource,
+    /// Folder of masks, such as SegmentationClassAug; below the data set unless it is a path of its own
     #[arg(long, value_name = "DIR")]
-    pub seeds: PathBuf,
-    /// Data set in PASCAL VOC layout, with masks
+    pub masks: Option<PathBuf>,
+    /// Folder of saliency maps; below the data set unless it is a path of its own
     #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
-    /// Image list below ImageSets/Segmentation
-    #[arg(long, default_value = "train")]
-    pub split: String,
-    /// Background score fixed in advance; the configuration decides without it
-    #[arg(long, value_name = "SCORE")]
-    pub background_score: Option<f64>,
-    /// Print IoU of every class
-    #[arg(long)]
-    pub per_class: bool,
-    /// Print JSON in place of the table
-    #[arg(long)]
-    pub json: bool,
-    /// Baseline by its name in the configuration's [baselines]; the configured one without it
-    #[arg(long, value_name = "NAME")]
-    pub baseline: Option<String>,
-    /// Configuration, of which [eval] counts
-    #[command(flatten)]
-    pub source: ConfigSource,
+    pub saliency: Option<PathBuf>,
 }
 
-/// `wsss compare`.
-#[derive(Debug, Args)]
-pub struct CompareArgs {
-    /// Data set in PASCAL VOC layout
-    #[arg(long, value_name = "DIR", required_unless_present = "synth", conflicts_with = "synth")]
-    pub data: Option<PathBuf>,
-    /// Make the embedded data set inside the run folder and use it
-    #[arg(long)]
-    pub synth: bool,
-    /// Change one field of the generator, as in `--synth-set train=200`; may come several times
-    #[arg(long = "synth-set", value_name = "KEY=VALUE", requires = "synth")]
-    pub synth_settings: Vec<String>,
-    /// Image list to train on, and to score seeds on
-    #[arg(long, default_value = "train")]
-    pub split: String,
-    /// Folder to make
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-    /// Baselines, commas between them: names of the configuration's [baselines]; the configured one without it
-    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
-    pub baselines: Vec<String>,
-    /// Methods, commas between them: each is none, a regularizer of the configuration, or several joined by +.
-    /// Differences are to the first on the same baseline
-    #[arg(long, default_value = "none,hsc", value_delimiter = ',', value_name = "METHODS")]
-    pub regularizers: Vec<String>,
-    /// Trainings per method and baseline, each with a seed of its own, the same for all of them
-    #[arg(long, default_value_t = 3)]
-    pub repeats: usize,
-    /// Trainings at a time; without it, one per core. The numbers do not depend on it
-    #[arg(long)]
-    pub jobs: Option<usize>,
-    /// Print IoU of every class
-    #[arg(long)]
-    pub per_class: bool,
-    /// Print JSON in place of the table
-    #[arg(long)]
-    pub json: bool,
-    /// Go on with an interrupted comparison
-    #[arg(long)]
-    pub resume: bool,
-    /// Configuration
-    #[command(flatten)]
-    pub source: ConfigSource,
-}
-
-/// `wsss config`.
-#[derive(Debug, Args)]
-pub struct ConfigArgs {
-    /// Baseline by its name in the configuration's [baselines]; the configured one without it
-    #[arg(long, value_name = "NAME")]
-    pub baseline: Option<String>,
-    /// Configuration
-    #[command(flatten)]
-    pub source: ConfigSource,
+impl PlacesArgs {
+    /// A part of a data set with its parts in these places.
+    pub fn source(&self, root: &Path, split: &str) -> DataSource {
+        DataSource {
+            labels: self.labels.clone(),
+            masks: self.masks.clone(),
+            saliency: self.saliency.clone(),
+            ..DataSource::new(root, split)
+        }
+    }
 }

@@ -1,12 +1,18 @@
 //! The program: what was typed, what it means, what it prints.
 
 mod args;
-mod commands;
 mod environment;
+mod shared;
+mod verbs;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+
+use crate::error::Result;
+use crate::run::Progress;
+
+use args::Command;
 
 pub use args::Cli;
 
@@ -14,7 +20,7 @@ pub use args::Cli;
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     environment::prepare();
-    match commands::run(cli) {
+    match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => {
             report(&err);
@@ -26,4 +32,21 @@ pub fn main() -> ExitCode {
 #[allow(clippy::print_stderr, reason = "the one place errors are printed")]
 fn report(err: &crate::Error) {
     eprintln!("error: {err}");
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let progress = Progress::new(cli.quiet);
+    match cli.command {
+        Command::Synth(args) => verbs::synth::run(&args, &progress),
+        Command::Data(command) => verbs::data::run(&command, &progress),
+        Command::Weights(command) => verbs::weights::run(&command, &progress),
+        Command::Pretrain(args) => verbs::pretrain::run(&args, &progress),
+        Command::Train(args) => verbs::train::run(&args, &progress),
+        Command::Seeds(args) => verbs::seeds::run(&args, &progress),
+        Command::Crf(args) => verbs::crf::run(&args, &progress),
+        Command::Eval(args) => verbs::eval::run(&args),
+        Command::Viz(args) => verbs::viz::run(&args, &progress),
+        Command::Compare(args) => verbs::compare::run(&args, &progress),
+        Command::Config(args) => verbs::config::run(&args),
+    }
 }

@@ -5,9 +5,13 @@
 
 mod annotation;
 mod atomic;
+mod coco;
 mod decode;
+mod label_table;
 mod mask;
+mod npy;
 mod palette;
+mod source;
 mod voc;
 
 mod jitter;
@@ -25,10 +29,13 @@ pub use batch::Batch;
 pub use config::{LoaderConfig, TargetView};
 pub use decode::{read_gray_image, read_rgb_image};
 pub use jitter::{Adjustment, Jitter};
+pub use label_table::LabelTable;
 pub use loader::Loader;
 pub use mask::{BACKGROUND, MAX_CLASSES, Mask, VOID};
+pub use npy::read_npy_labels;
 pub use palette::{color_map, read_mask, write_indexed_png, write_mask};
 pub use prefetch::Prefetch;
 pub use resample::{Filter, resize};
+pub use source::{DataSource, LabelSource};
 pub use transform::{Augmentation, Sample};
 pub use voc::{Dataset, ImageSet, VOC_CLASSES};

@@ -21,6 +21,7 @@ use crate::data::annotation::read_labels;
 use crate::data::decode::{image_size, read_file, read_gray_image, read_rgb_image};
 use crate::data::mask::{BACKGROUND, MAX_CLASSES, Mask, VOID};
 use crate::data::palette::read_mask;
+use crate::data::source::DataSource;
 use crate::error::{Error, Result};
 
 /// PASCAL VOC's classes in their order.
@@ -85,6 +86,14 @@ impl ImageSet {
             names.into_par_iter().map(|name| open_entry(root, name, &class_names)).collect();
         let entries = entries.into_iter().collect::<Result<_>>()?;
         Ok(Self { root: root.to_path_buf(), class_names, layout, entries })
+    }
+
+    /// Opens a part of a data set of any kind.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub fn open_from(source: &DataSource) -> Result<Self> {
+        Self::open(&source.root, &source.split)
     }
 
     /// The folder of the data set.
@@ -184,6 +193,22 @@ impl Dataset {
         let images = ImageSet::open(root, split)?;
         let has_masks = (0..images.len()).all(|index| mask_path(&images, index).is_file());
         Ok(Self { images: Arc::new(images), has_masks })
+    }
+
+    /// Opens a part of a data set of any kind with its masks, which may be absent.
+    ///
+    /// # Errors
+    /// Those of [`ImageSet::open`].
+    pub fn open_from(source: &DataSource) -> Result<Self> {
+        Self::open(&source.root, &source.split)
+    }
+
+    /// Opens a part of a data set for training: no masks, and no way to them.
+    ///
+    /// # Errors
+    /// Those of [`ImageSet::open`].
+    pub fn open_images_from(source: &DataSource) -> Result<Arc<ImageSet>> {
+        Ok(Arc::new(ImageSet::open_from(source)?))
     }
 
     /// Opens a split for training: no masks, and no way to them.

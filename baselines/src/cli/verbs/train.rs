@@ -1,0 +1,65 @@
+//! `wsss train`.
+
+use std::path::PathBuf;
+
+use candle_core::Device;
+use clap::Args;
+
+use crate::cli::args::{ConfigSource, DataArgs};
+use crate::cli::shared::{load, say};
+use crate::data::Dataset;
+use crate::error::Result;
+use crate::run::{
+    CHECKPOINT_FILE, CONFIG_FILE, Interrupt, Progress, TrainJob, discard_unstarted, open_folder, settle_config,
+};
+
+/// `wsss train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// Data set
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// Folder to make
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Baseline by its name in the configuration's [baselines]; the configured one without it
+    #[arg(long, value_name = "NAME")]
+    pub baseline: Option<String>,
+    /// Regularizers on the baseline: none, a name of the configuration, or several joined by +
+    #[arg(long, default_value = "none", value_name = "METHOD")]
+    pub regularizers: String,
+    /// Go on from the checkpoint in the folder
+    #[arg(long)]
+    pub resume: bool,
+    /// Configuration
+    #[command(flatten)]
+    pub source: ConfigSource,
+}
+
+pub(in crate::cli) fn run(args: &TrainArgs, progress: &Progress) -> Result<()> {
+    let config = load(&args.source, args.baseline.as_ref())?;
+    let regularizers = config.method(&args.regularizers)?;
+    let images = Dataset::open_images_from(&args.data.source())?;
+    let interrupt = Interrupt::on_signal()?;
+    open_folder(&args.out, args.resume, CONFIG_FILE)?;
+    settle_config(&args.out, &config, args.resume)?;
+    let job = TrainJob {
+        config: &config,
+        regularizers: &regularizers,
+        title: args.regularizers.clone(),
+        images,
+        seed: config.seed,
+        folder: &args.out,
+        device: &Device::Cpu,
+    };
+    let outcome = job.run(args.resume, progress, &interrupt).inspect_err(|_| {
+        discard_unstarted(&args.out, &[]);
+    })?;
+    let last = outcome.history.last().and_then(|record| record.total);
+    say(&format!(
+        "{} steps, loss {}; {}",
+        outcome.history.len(),
+        last.map_or_else(|| "undefined".to_string(), |loss| format!("{loss:.4}")),
+        args.out.join(CHECKPOINT_FILE).display()
+    ))
+}

@@ -1,0 +1,60 @@
+//! Which data set, and where its parts are.
+
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// A part of a data set in a folder. What kind of data set it is, the folder shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataSource {
+    /// Its folder.
+    pub root: PathBuf,
+    /// Its part: a list of images, or the name of COCO's annotations.
+    pub split: String,
+    /// Where image-level labels come from.
+    pub labels: LabelSource,
+    /// Folder of masks, below the root unless absolute; the data set's usual one without it.
+    pub masks: Option<PathBuf>,
+    /// Folder of saliency maps, below the root unless absolute; the data set's usual one without it.
+    pub saliency: Option<PathBuf>,
+}
+
+impl DataSource {
+    /// All in its usual place.
+    pub fn new(root: impl AsRef<Path>, split: &str) -> Self {
+        Self {
+            root: root.as_ref().to_path_buf(),
+            split: split.to_string(),
+            labels: LabelSource::Auto,
+            masks: None,
+            saliency: None,
+        }
+    }
+}
+
+/// Where image-level labels come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LabelSource {
+    /// The first of its usual places that is there.
+    #[default]
+    Auto,
+    /// VOC's annotations, one XML file an image.
+    Xml,
+    /// The classes a mask has. This looks at masks, and whoever reports numbers should say so.
+    Masks,
+    /// A file: `cls_labels.npy`, a CSV, COCO's JSON.
+    File(PathBuf),
+}
+
+impl FromStr for LabelSource {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text {
+            "auto" => Self::Auto,
+            "xml" => Self::Xml,
+            "masks" => Self::Masks,
+            path => Self::File(PathBuf::from(path)),
+        })
+    }
+}
