@@ -50,12 +50,12 @@ fn evaluation(absent: AbsentClass) -> Report {
 #[test]
 fn an_evaluation_is_a_line_per_number() {
     let report = evaluation(AbsentClass::Skipped);
-    let want = "\
-background score    score   mIoU   95 % interval  foreground  precision  recall  pixel accuracy
-----------------  -------  -----  --------------  ----------  ---------  ------  --------------
-best                  0.1  70.83  [10.00, 90.00]       66.67      83.33   87.50           83.33
-fixed                 0.2  70.83  [10.00, 90.00]       66.67      83.33   87.50           83.33
-held out          0.1–0.2  70.83  [10.00, 90.00]       66.67      83.33   87.50           83.33
+    // A backslash would take the blanks with it.
+    let want = "\x20           score   mIoU   95 % interval  foreground  precision  recall  pixel accuracy
+--------  -------  -----  --------------  ----------  ---------  ------  --------------
+best          0.1  70.83  [10.00, 90.00]       66.67      83.33   87.50           83.33
+fixed         0.2  70.83  [10.00, 90.00]       66.67      83.33   87.50           83.33
+held out  0.1–0.2  70.83  [10.00, 90.00]       66.67      83.33   87.50           83.33
 ";
     assert_eq!(report.numbers_table().unwrap().to_text(), want);
     let text = report.to_text(true).unwrap();
@@ -91,7 +91,7 @@ fn label_maps_have_no_score() {
     repeat.numbers[0].rule = ScoreRule::LabelMaps;
     repeat.numbers[0].scores.clear();
     let text = report.to_text(true).unwrap();
-    assert!(text.contains("label maps                70.83"), "{text}");
+    assert!(text.contains("\nlabel maps  70.83") && text.contains("counted as 0, mIoU is 47.22."), "{text}");
     assert!(!text.contains("fixed") && !text.contains("best"), "{text}");
     let summary = &report.summaries().unwrap()[0];
     assert_eq!((summary.best.unwrap().mean, summary.fixed), (repeat_value(&report), None));
@@ -140,13 +140,13 @@ fn held_out_scores_have_columns_and_differences() {
     for name in names {
         rest = &rest[rest.find(name).unwrap_or_else(|| panic!("{name} is not in {header}")) + name.len()..];
     }
-    assert!(text.lines().take_while(|line| !line.starts_with("Note")).skip(3).all(|line| line.chars().count() <= 100));
     let header = differences.lines().find(|line| line.starts_with("method")).unwrap();
     for name in ["at best", "over images", "at 0.26", "held out"] {
         assert!(header.contains(name), "{header}");
     }
     // The reference differs from nothing, and has no line.
-    assert_eq!(differences.lines().filter(|line| line.starts_with("SEAM")).count(), 2);
+    let rows = differences.lines().skip(1).take_while(|line| !line.is_empty());
+    assert_eq!(rows.filter(|line| line.starts_with("SEAM")).count(), 2);
     let summaries = report.summaries().unwrap();
     assert_eq!(summaries[0].cross_fitted_difference, None);
     let difference = summaries[1].cross_fitted_difference.unwrap();
