@@ -39,6 +39,31 @@ impl Protocol {
         rules.into_iter().filter(|(shown, _)| *shown).map(|(_, rule)| rule).collect::<Vec<_>>().join("; ")
     }
 
+    /// All of it, name and value; what is not known or has no meaning is left out.
+    pub(crate) fn entries(&self) -> Vec<(&'static str, String)> {
+        let scales: Vec<String> = self.scales.iter().map(f64::to_string).collect();
+        let scales = if self.baselines.is_empty() { scales.join(", ") } else { self.versions() };
+        let yes_or_no = |is: bool| if is { "yes" } else { "no" }.to_string();
+        let fixed = if self.threshold_rule.is_empty() { String::new() } else { self.fixed_scores() };
+        let entries = [
+            ("Measured", self.stage.clone()),
+            ("Data set, split", format!("{}, {}", self.dataset, self.split)),
+            ("Images", self.num_images.to_string()),
+            ("Ground truth", self.ground_truth.clone()),
+            ("Image-level labels", self.labels.clone()),
+            ("Best score", self.threshold_rule.clone()),
+            ("Fixed score", fixed),
+            ("Held out", self.held_out_rule.clone()),
+            ("CRF", self.crf.clone()),
+            ("Scales", scales),
+            ("Mirrored", yes_or_no(self.flip)),
+            ("Uses saliency", yes_or_no(self.uses_saliency)),
+            ("Checkpoint", self.checkpoint.clone()),
+            ("Classes in neither", self.absent_classes().to_string()),
+        ];
+        entries.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+    }
+
     /// What becomes of classes in neither ground truth nor prediction, in words.
     pub(crate) fn absent_classes(&self) -> &'static str {
         match self.absent_class {

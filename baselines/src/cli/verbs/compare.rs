@@ -31,7 +31,7 @@ pub struct CompareArgs {
     /// Image list to train on
     #[arg(long, default_value = "train")]
     pub split: String,
-    /// Image list to score seeds on; without it, the one trained on. The papers train on train_aug and score on train
+    /// Image list to score seeds on; without it, the one trained on. The papers train on the augmented list and score on train
     #[arg(long, value_name = "SPLIT")]
     pub eval_split: Option<String>,
     /// Where its parts are
