@@ -8,7 +8,7 @@ use crate::config::EvalConfig;
 use crate::data::{Dataset, color_map};
 use crate::error::{Error, Result};
 use crate::report::{Protocol, ReportClass};
-use crate::run::seeds::SEED_ARRAYS;
+use crate::run::SEED_ARRAYS;
 
 /// Says how seeds were made, in a folder of them.
 const SEED_MANIFEST: &str = "seeds.json";
@@ -98,8 +98,16 @@ impl Manifest {
                 manifest.take(&fields);
             }
             if let Some(fields) = fields(&place.join(CRF_MANIFEST))? {
-                manifest.crf = fields.get("crf").map(crf_in_words).or(manifest.crf);
+                if let Some(Value::Object(seeds)) = fields.get("seeds_made_with") {
+                    manifest.take(seeds);
+                    // That of the seeds' own label maps.
+                    manifest.background_score = None;
+                }
                 manifest.take(&fields);
+                if let Some(crf) = fields.get("crf") {
+                    manifest.crf = Some(crf_in_words(crf));
+                    manifest.uses_saliency |= mentions(crf, "saliency");
+                }
             }
         }
         Ok(manifest)
@@ -155,6 +163,13 @@ fn fields(path: &Path) -> Result<Option<Map<String, Value>>> {
         Value::Object(fields) => Ok(Some(fields)),
         _ => Err(bad("it is something else".to_string())),
     }
+}
+
+// Whether something is set under this name, however deep.
+fn mentions(value: &Value, name: &str) -> bool {
+    let Value::Object(fields) = value else { return false };
+    let is_set = |value: &Value| !matches!(value, Value::Null | Value::Bool(false));
+    fields.iter().any(|(key, value)| (key == name && is_set(value)) || mentions(value, name))
 }
 
 fn crf_in_words(crf: &Value) -> String {
@@ -222,6 +237,20 @@ mod tests {
         let text = r#"{"infer": {"scales": [1, 2], "flip": true}, "attention": {"epochs": 6}}"#;
         std::fs::write(folder.path().join("seeds.json"), text).unwrap();
         assert_eq!(read(SEED_PNG).onto(Protocol::default()).scales, [0.0; 0], "no network was run");
+    }
+
+    #[test]
+    fn refined_seeds_say_what_the_seeds_were_made_with() {
+        let seeds = r#"{"infer": {"scales": [1, 2], "flip": true}, "background_score": 0.3, "checkpoint": "abc"}"#;
+        let crf = r#"{"model": {"iterations": 10}, "background": {"saliency": {"alpha": 4.0}}}"#;
+        let text = format!("{{\"crf\": {crf}, \"seeds\": \"runs/seeds\", \"seeds_made_with\": {seeds}}}");
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("crf.json"), text).unwrap();
+        let manifest = Manifest::read(&folder.path().join(SEED_MASKS)).unwrap();
+        assert_eq!(manifest.background_score, None, "that of other label maps");
+        let protocol = manifest.onto(Protocol::default());
+        assert_eq!((protocol.scales, protocol.flip, protocol.checkpoint.as_str()), (vec![1.0, 2.0], true, "abc"));
+        assert!(protocol.crf.contains("model (iterations 10)") && protocol.uses_saliency, "{}", protocol.crf);
     }
 
     #[test]
