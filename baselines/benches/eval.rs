@@ -1,20 +1,21 @@
 //! Evaluation of seeds, all background scores in one pass: `cargo bench --bench eval`.
 //!
 //! Images of 375 x 500 with one to three of twenty classes, as the scores and masks of a real split are. Prints a JSON line
-//! per measurement, CPU milliseconds per image; `benches/peer/eval.py` prints the same of the usual way, one pass per
-//! score and class.
+//! per measurement, CPU milliseconds per image; `benches/peer/eval.py` prints those of the same name for the usual way,
+//! one pass per score and class. Where a line says counting, scores and masks are in memory already.
 
 #![allow(clippy::print_stdout, reason = "a bench prints what it measured")]
 
 use std::time::Instant;
 
 use candle_wsss::SeededSampler;
-use candle_wsss_baselines::Result;
 use candle_wsss_baselines::data::{Mask, VOID, read_mask, write_mask};
 use candle_wsss_baselines::eval::{
-    AbsentClass, BootstrapConfig, ClassCounts, Confusion, Sweep, ThresholdGrid, bootstrap_mean_iou, cross_fit,
+    AbsentClass, BootstrapConfig, ClassCounts, Confusion, ImageHistogram, Sweep, ThresholdGrid, bootstrap_mean_iou,
+    cross_fit,
 };
 use candle_wsss_baselines::infer::{Precision, SeedMaps, read_seeds, write_seeds};
+use candle_wsss_baselines::{Error, Result};
 
 /// As the program.
 #[global_allocator]
@@ -31,7 +32,14 @@ const LARGE_SPLIT: usize = 10_582;
 
 fn main() -> Result<()> {
     let scenes: Vec<(SeedMaps, Mask)> = (0..SCENES).map(scene).collect::<Result<_>>()?;
+    let labels: Vec<Vec<u8>> = scenes.iter().map(|(maps, _)| maps.labels(0.3)).collect();
     let sweep = Sweep::new(CLASSES, ThresholdGrid::default().thresholds()?)?;
+    let images = counting(&scenes, &labels, &sweep)?;
+    with_files(&scenes, &labels, &sweep)?;
+    statistics(&sweep, &images)
+}
+
+fn counting(scenes: &[(SeedMaps, Mask)], labels: &[Vec<u8>], sweep: &Sweep) -> Result<Vec<ImageHistogram>> {
     let mut whole = sweep.clone();
     let mut images = Vec::with_capacity(IMAGES);
     measured("curve of 60 background scores, counting", IMAGES, || {
@@ -43,31 +51,55 @@ fn main() -> Result<()> {
         }
         Ok(whole.curve().best(AbsentClass::AsZero).map(|best| best.mean_iou))
     })?;
-    let labels: Vec<Vec<u8>> = scenes.iter().map(|(maps, _)| maps.labels(0.3)).collect();
-    let counted = |index: usize, confusion: &mut Confusion| confusion.add(&scenes[index].1.data, &labels[index]);
     measured("label maps, counting", IMAGES, || {
         let mut confusion = Confusion::new(CLASSES);
-        (0..IMAGES).try_for_each(|index| counted(index % SCENES, &mut confusion))?;
+        for index in (0..IMAGES).map(|index| index % SCENES) {
+            confusion.add(&scenes[index].1.data, &labels[index])?;
+        }
         Ok(confusion.mean_iou(AbsentClass::AsZero))
     })?;
-    let folder = tempfile::tempdir().map_err(candle_wsss_baselines::Error::io("temporary folder"))?;
+    Ok(images)
+}
+
+fn with_files(scenes: &[(SeedMaps, Mask)], labels: &[Vec<u8>], sweep: &Sweep) -> Result<()> {
+    let folder = tempfile::tempdir().map_err(Error::io("temporary folder"))?;
     let path = |index: usize, kind: &str| folder.path().join(format!("{index}.{kind}"));
-    for (index, (maps, mask)) in scenes.iter().enumerate() {
+    for (index, ((maps, mask), labels)) in scenes.iter().zip(labels).enumerate() {
         write_seeds(&path(index, "safetensors"), maps, Precision::Half)?;
         write_mask(path(index, "png"), mask)?;
+        let labels = Mask { width: mask.width, height: mask.height, data: labels.clone() };
+        write_mask(path(index, "labels.png"), &labels)?;
     }
+    let every = || (0..IMAGES).map(|index| index % SCENES);
+    measured("curve of 60 background scores", IMAGES, || {
+        let mut whole = sweep.clone();
+        for index in every() {
+            whole.add(&read_mask(path(index, "png"))?.data, &read_seeds(&path(index, "safetensors"))?)?;
+        }
+        Ok(whole.curve().best(AbsentClass::AsZero).map(|best| best.mean_iou))
+    })?;
+    measured("label maps", IMAGES, || {
+        let mut confusion = Confusion::new(CLASSES);
+        for index in every() {
+            confusion.add(&read_mask(path(index, "png"))?.data, &read_mask(path(index, "labels.png"))?.data)?;
+        }
+        Ok(confusion.mean_iou(AbsentClass::AsZero))
+    })?;
     measured("reading the scores", IMAGES, || {
-        (0..IMAGES).try_for_each(|index| read_seeds(&path(index % SCENES, "safetensors")).map(drop))?;
+        every().try_for_each(|index| read_seeds(&path(index, "safetensors")).map(drop))?;
         Ok(None)
     })?;
     measured("reading a mask", IMAGES, || {
-        (0..IMAGES).try_for_each(|index| read_mask(path(index % SCENES, "png")).map(drop))?;
+        every().try_for_each(|index| read_mask(path(index, "png")).map(drop))?;
         Ok(None)
-    })?;
+    })
+}
+
+fn statistics(sweep: &Sweep, images: &[ImageHistogram]) -> Result<()> {
     let many: Vec<_> = (0..LARGE_SPLIT).map(|index| images[index % IMAGES].clone()).collect();
     let mut counts: Vec<ClassCounts> = Vec::new();
     measured("held-out score of 10582 images", LARGE_SPLIT, || {
-        let fit = cross_fit(&sweep, &many, 2, AbsentClass::AsZero)?;
+        let fit = cross_fit(sweep, &many, 2, AbsentClass::AsZero)?;
         counts = fit.images;
         Ok(fit.confusion.mean_iou(AbsentClass::AsZero))
     })?;
