@@ -3,7 +3,6 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::error::Result;
-use crate::eval::AbsentClass;
 use crate::report::chart::css_color;
 use crate::report::matrix::Group;
 use crate::report::model::{Gallery, Report};
@@ -182,28 +181,9 @@ impl Report {
     }
 
     fn protocol_section(&self) -> Markup {
-        let protocol = &self.protocol;
-        let scales: Vec<String> = protocol.scales.iter().map(f64::to_string).collect();
-        let scales = if protocol.baselines.is_empty() { scales.join(", ") } else { protocol.versions() };
-        let absent = match protocol.absent_class {
-            AbsentClass::AsZero => "count as IoU 0",
-            AbsentClass::Skipped => "left out of the mean",
-        };
-        let entries = [
-            ("Measured", protocol.stage.clone()),
-            ("Data set, split", format!("{}, {}", protocol.dataset, protocol.split)),
-            ("Images", protocol.num_images.to_string()),
-            ("Ground truth", protocol.ground_truth.clone()),
-            ("Best score", protocol.threshold_rule.clone()),
-            ("Fixed score", protocol.fixed_scores()),
-            ("CRF", protocol.crf.clone()),
-            ("Scales", scales),
-            ("Mirrored", if protocol.flip { "yes" } else { "no" }.to_string()),
-            ("Classes in neither", absent.to_string()),
-        ];
         html! {
             h2 { "Protocol" }
-            dl { @for (name, value) in entries { dt { (name) } dd { (value) } } }
+            dl { @for (name, value) in self.protocol.entries() { dt { (name) } dd { (value) } } }
         }
     }
 

@@ -3,6 +3,7 @@
 mod attention;
 mod build;
 mod compare;
+mod evaluation;
 mod folder;
 mod interrupt;
 mod job;
@@ -10,12 +11,14 @@ mod pictures;
 mod plan;
 mod pretrain;
 mod progress;
+mod protocol;
 mod report;
 mod seeds;
 
 pub use attention::{ATTENTION_FOLDER, AccumulationPass, accumulate, attention_folder, seeds_from_attention};
 pub use build::{Model, build, from_checkpoint};
 pub use compare::{CompareOptions, compare};
+pub use evaluation::{Evaluated, LabelMapScores, evaluation, expect_seeds, label_map_evaluation, score_label_maps};
 pub(crate) use folder::discard_unstarted;
 pub use folder::{CONFIG_FILE, create_folder, open_folder, settle_config};
 pub use interrupt::Interrupt;
@@ -23,5 +26,5 @@ pub use job::{CHECKPOINT_FILE, METRICS_FILE, StepRecord, TrainJob, TrainOutcome,
 pub use plan::check_plan;
 pub use pretrain::{PretrainSummary, expect_writable, pretrain};
 pub use progress::Progress;
-pub use report::{CompareOutcome, evaluation};
+pub use report::CompareOutcome;
 pub use seeds::{SEED_ARRAYS, SeedFolder, SeedScores, array_path, infer_seeds, png_path, score_seeds};

@@ -4,5 +4,6 @@
 
 mod example;
 mod matrix;
+mod numbers;
 mod page;
 mod parts;
