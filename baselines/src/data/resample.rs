@@ -10,7 +10,7 @@
 use std::ops::Range;
 
 use image::{ImageBuffer, Pixel};
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use serde::{Deserialize, Serialize};
 
 use crate::data::planes::{Planes, Region};
@@ -202,7 +202,7 @@ fn resize_rows(pixels: &[u8], old_width: usize, channels: usize, part: &Region, 
                 }
             }
         }
-        Arch::new().dispatch(|| weigh_columns(&columns, kernel, &mut resized));
+        Arch::new().dispatch(WeighColumns { columns: &columns, kernel, out: &mut resized });
         for (channel, plane) in out.planes_mut().enumerate() {
             let rows = plane.chunks_exact_mut(width).skip(from - part.rows.start).take(rows.len());
             for (slot, row) in rows.enumerate() {
@@ -215,16 +215,31 @@ fn resize_rows(pixels: &[u8], old_width: usize, channels: usize, part: &Region, 
     out
 }
 
-#[inline(always)]
-fn weigh_columns(columns: &[[i32; LANES]], kernel: &Kernel, out: &mut [[u8; LANES]]) {
-    for (out, taps) in out.iter_mut().zip(&kernel.taps) {
-        let mut sums = [HALF; LANES];
-        for (column, weight) in columns[taps.inputs.clone()].iter().zip(&kernel.weights[taps.weights.clone()]) {
-            for (sum, value) in sums.iter_mut().zip(column) {
-                *sum += value * weight;
+// Structures and not closures: only what is inlined here is compiled for the vectors at hand, and closures need not be.
+
+struct WeighColumns<'a> {
+    columns: &'a [[i32; LANES]],
+    kernel: &'a Kernel,
+    out: &'a mut [[u8; LANES]],
+}
+
+impl WithSimd for WeighColumns<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (out, taps) in self.out.iter_mut().zip(&self.kernel.taps) {
+            let weights = &self.kernel.weights[taps.weights.clone()];
+            let mut sums = [HALF; LANES];
+            for (column, weight) in self.columns[taps.inputs.clone()].iter().zip(weights) {
+                for (sum, value) in sums.iter_mut().zip(column) {
+                    *sum += value * weight;
+                }
+            }
+            for (value, sum) in out.iter_mut().zip(sums) {
+                *value = to_byte(sum);
             }
         }
-        *out = sums.map(to_byte);
     }
 }
 
@@ -236,34 +251,47 @@ fn resize_columns(pixels: &[u8], row_len: usize, first_row: usize, kernel: &Kern
     for (out, taps) in out.chunks_exact_mut(row_len).zip(&kernel.taps) {
         let inputs = taps.inputs.start - first_row..taps.inputs.end - first_row;
         let rows = &pixels[inputs.start * row_len..inputs.end * row_len];
-        Arch::new().dispatch(|| weigh_rows(rows, &kernel.weights[taps.weights.clone()], out));
+        Arch::new().dispatch(WeighRows { rows, weights: &kernel.weights[taps.weights.clone()], out });
     }
 }
 
 /// So many sums stay in registers.
 const BLOCK: usize = 32;
 
-#[inline(always)]
-fn weigh_rows(rows: &[u8], weights: &[i32], out: &mut [u8]) {
-    let row_len = out.len();
-    let mut blocks = out.chunks_exact_mut(BLOCK);
-    for (index, block) in blocks.by_ref().enumerate() {
-        let mut sums = [HALF; BLOCK];
-        for (row, weight) in rows.chunks_exact(row_len).zip(weights) {
-            for (sum, value) in sums.iter_mut().zip(&row[index * BLOCK..(index + 1) * BLOCK]) {
-                *sum += i32::from(*value) * weight;
+struct WeighRows<'a> {
+    rows: &'a [u8],
+    weights: &'a [i32],
+    out: &'a mut [u8],
+}
+
+impl WithSimd for WeighRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { rows, weights, out } = self;
+        let row_len = out.len();
+        let mut blocks = out.chunks_exact_mut(BLOCK);
+        for (index, block) in blocks.by_ref().enumerate() {
+            let mut sums = [HALF; BLOCK];
+            for (row, weight) in rows.chunks_exact(row_len).zip(weights) {
+                for (sum, value) in sums.iter_mut().zip(&row[index * BLOCK..(index + 1) * BLOCK]) {
+                    *sum += i32::from(*value) * weight;
+                }
+            }
+            for (value, sum) in block.iter_mut().zip(sums) {
+                *value = to_byte(sum);
             }
         }
-        for (value, sum) in block.iter_mut().zip(sums) {
+        let rest = blocks.into_remainder();
+        let start = row_len - rest.len();
+        for (offset, value) in rest.iter_mut().enumerate() {
+            let mut sum = HALF;
+            for (row, weight) in rows.chunks_exact(row_len).zip(weights) {
+                sum += i32::from(row[start + offset]) * weight;
+            }
             *value = to_byte(sum);
         }
-    }
-    let rest = blocks.into_remainder();
-    let start = row_len - rest.len();
-    for (offset, value) in rest.iter_mut().enumerate() {
-        let column = rows.iter().skip(start + offset).step_by(row_len);
-        let sum: i32 = column.zip(weights).map(|(value, weight)| i32::from(*value) * weight).sum();
-        *value = to_byte(HALF + sum);
     }
 }
 
