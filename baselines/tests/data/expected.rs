@@ -13,6 +13,31 @@ pub(super) struct Expected {
     pub(super) jitter: Vec<Adjusted>,
     #[serde(default)]
     pub(super) pipeline: Vec<Piped>,
+    #[serde(default)]
+    pub(super) files: Vec<ImageFile>,
+}
+
+/// An image file, and its pixels as Pillow reads it.
+#[derive(Deserialize)]
+pub(super) struct ImageFile {
+    pub(super) file: String,
+    pub(super) size: [u32; 2],
+    data: String,
+    rgb: String,
+}
+
+impl ImageFile {
+    pub(super) fn data(&self) -> Vec<u8> {
+        decoded(&self.data)
+    }
+
+    pub(super) fn rgb(&self) -> Vec<u8> {
+        decoded(&self.rgb)
+    }
+}
+
+fn decoded(text: &str) -> Vec<u8> {
+    base64::engine::general_purpose::STANDARD.decode(text).unwrap()
 }
 
 #[derive(Deserialize)]
@@ -89,7 +114,7 @@ impl Bytes {
     /// Fails with the place of the first difference.
     pub(super) fn assert_equal(&self, got: &[u8], rows: usize, what: &str) {
         if let Some(bytes) = &self.bytes {
-            let bytes = base64::engine::general_purpose::STANDARD.decode(bytes).unwrap();
+            let bytes = decoded(bytes);
             assert_eq!(got.len(), bytes.len(), "{what}: length");
             if let Some(at) = (0..got.len()).find(|at| got[*at] != bytes[*at]) {
                 let count = got.iter().zip(&bytes).filter(|(got, expected)| got != expected).count();
