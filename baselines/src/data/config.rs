@@ -4,6 +4,7 @@ use candle_wsss::Normalization;
 use serde::{Deserialize, Serialize};
 
 use crate::data::jitter::Jitter;
+use crate::data::resample::{Filter, PassOrder};
 use crate::error::Result;
 
 /// How training images are augmented and batched. The default is SEAM's recipe for VOC.
@@ -12,12 +13,17 @@ use crate::error::Result;
 pub struct LoaderConfig {
     /// Images of a batch, at least 1; 8 in the released code.
     pub batch_size: usize,
-    /// Smallest and largest longer side an image is resized to, pixels; 448 and 768 in the released code.
+    /// To what images are resized.
+    pub resize: ResizeMode,
+    /// Smallest and largest longer side an image is resized to, pixels; 448 and 768 in the released code. Without
+    /// effect where `resize` is `square`.
     pub long_side: [usize; 2],
     /// Side of the square crop, pixels; 448 in the released code.
     pub crop: usize,
     /// Whether half of the images are mirrored.
     pub flip: bool,
+    /// How images and saliency maps are resized.
+    pub resampling: Resampling,
     /// Colour jitter; `None` for no change of colours. In a configuration file `jitter = false` is `None`.
     #[serde(with = "optional_jitter")]
     pub jitter: Option<Jitter>,
@@ -25,6 +31,8 @@ pub struct LoaderConfig {
     pub target_view: TargetView,
     /// Whether batches have saliency maps. Every image needs one then.
     pub saliency: bool,
+    /// Whether every epoch has its own order; otherwise it is that of the list, as in the released RCA.
+    pub shuffle: bool,
     /// Batches made ahead, each by a thread of its own; 0 makes each when it is asked for. Changes no value.
     pub prefetch: usize,
     /// What is subtracted and divided by; ImageNet's constants in the released code.
@@ -35,15 +43,47 @@ impl Default for LoaderConfig {
     fn default() -> Self {
         Self {
             batch_size: 8,
+            resize: ResizeMode::LongSide,
             long_side: [448, 768],
             crop: 448,
             flip: true,
+            resampling: Resampling::default(),
             jitter: Some(Jitter::default()),
             target_view: TargetView::Scale(0.3),
             saliency: false,
+            shuffle: true,
             prefetch: 4,
             normalization: Normalization::IMAGENET,
         }
+    }
+}
+
+/// To what images are resized before the crop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResizeMode {
+    /// The longer side to a random length, the shorter one in proportion. SEAM and EPS.
+    #[default]
+    LongSide,
+    /// Both sides to the side of the crop, whatever the shape was: nothing is cut off, nothing left over. RCA.
+    Square,
+}
+
+/// How images and saliency maps are resized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Resampling {
+    /// How neighbours of an image are weighted; bicubic in the released SEAM and EPS, bilinear in the released RCA.
+    pub image: Filter,
+    /// How neighbours of a saliency map are weighted; bicubic in the released code.
+    pub saliency: Filter,
+    /// Which direction is resized first.
+    pub pass_order: PassOrder,
+}
+
+impl Default for Resampling {
+    fn default() -> Self {
+        Self { image: Filter::Bicubic, saliency: Filter::Bicubic, pass_order: PassOrder::RowsFirst }
     }
 }
 

@@ -3,14 +3,19 @@
 use std::io::{Cursor, ErrorKind};
 use std::path::Path;
 
-use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
+use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, RgbImage};
 
 use crate::error::{Error, Result};
 
-/// Reads a JPEG or PNG image as RGB. Transparency is dropped, 16 bit are brought to 8.
+/// The most pixels of an image that is read: a header can claim more than any memory holds.
+const MAX_PIXELS: u64 = 1 << 26;
+
+/// Reads a JPEG or PNG image as RGB. Transparency is dropped, 16 bit are brought to 8, a camera's note on how it was held
+/// (EXIF orientation) is not followed: the released code and its labels do not either.
 ///
 /// # Errors
-/// When the file is missing, of another format, damaged, or cut short.
+/// When the file is missing, of another format, damaged, cut short, or claims more than 2^26 pixels. Damage in the midst
+/// of a JPEG's pixels goes unseen, as JPEG has no checksum.
 pub fn read_rgb_image(path: impl AsRef<Path>) -> Result<RgbImage> {
     Ok(decode(path.as_ref())?.into_rgb8())
 }
@@ -51,7 +56,18 @@ fn decode(path: &Path) -> Result<DynamicImage> {
             format!("the JPEG is cut short: no end-of-image marker in its {} bytes", bytes.len()),
         ));
     }
-    reader.decode().map_err(|err| Error::data(path, format!("cannot be decoded: {err}")))
+    let too_large =
+        |size: String| Error::data(path, format!("expected at most {MAX_PIXELS} pixels, the header says {size}"));
+    let undecodable = |err: ImageError| match err {
+        ImageError::Limits(_) => too_large("more".to_string()),
+        err => Error::data(path, format!("cannot be decoded: {err}")),
+    };
+    let decoder = reader.into_decoder().map_err(undecodable)?;
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(too_large(format!("{width} x {height} (width x height)")));
+    }
+    DynamicImage::from_decoder(decoder).map_err(undecodable)
 }
 
 fn reader<'a>(path: &Path, bytes: &'a [u8]) -> Result<ImageReader<Cursor<&'a [u8]>>> {

@@ -4,6 +4,8 @@ use candle_wsss::Sampler;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
+use crate::data::color;
+use crate::data::planes::{Planes, Region};
 use crate::error::Result;
 
 /// Strengths of the colour jitter. PyTorch: `torchvision.transforms.ColorJitter`.
@@ -88,84 +90,42 @@ pub enum Adjustment {
 impl Adjustment {
     /// Changes the image.
     pub fn apply(self, image: &mut RgbImage) {
+        let (width, height) = (image.width() as usize, image.height() as usize);
+        let mut planes = Planes::from_interleaved(image.as_raw(), width, 3, &Region::whole(width, height));
+        self.change(&mut planes);
+        image.copy_from_slice(&planes.to_interleaved());
+    }
+
+    /// Changes an image of three planes.
+    pub(super) fn change(self, image: &mut Planes) {
         match self {
-            Self::Brightness(factor) => blend(image, factor as f32, |_| 0),
-            Self::Contrast(factor) => {
-                let mean = mean_gray(image);
-                blend(image, factor as f32, |_| mean);
-            }
-            Self::Saturation(factor) => blend(image, factor as f32, gray),
-            Self::Hue(turn) => turn_hue(image, turn),
+            Self::Brightness(factor) => color::blend_with(image, factor, 0),
+            Self::Contrast(factor) => color::blend_with(image, factor, color::mean_gray(image)),
+            Self::Saturation(factor) => color::blend_with_gray(image, factor),
+            Self::Hue(turn) => color::turn_hue(image, turn),
         }
     }
 }
 
-fn blend(image: &mut RgbImage, factor: f32, from: impl Fn([u8; 3]) -> u8) {
-    for pixel in image.pixels_mut() {
-        let base = f32::from(from(pixel.0));
-        pixel.0 = pixel.0.map(|value| (base + factor * (f32::from(value) - base)) as u8);
+/// Changes a part of an image of three planes. Gives the part, changed as if the whole image had been.
+pub(super) fn change_part(mut image: Planes, adjustments: &[Adjustment], part: &Region) -> Planes {
+    // The mean gray is that of the whole image, so all of it must have gone through what comes before.
+    let last_mean = adjustments.iter().rposition(|adjustment| matches!(adjustment, Adjustment::Contrast(_)));
+    let (before, after) = adjustments.split_at(last_mean.unwrap_or(0));
+    for adjustment in before {
+        adjustment.change(&mut image);
     }
+    let mut cut = image.cut(part);
+    for adjustment in after {
+        match *adjustment {
+            Adjustment::Contrast(factor) => color::blend_with(&mut cut, factor, color::mean_gray(&image)),
+            other => other.change(&mut cut),
+        }
+    }
+    cut
 }
 
-/// ITU-R 601 luma in 16 bit fixed point.
-fn gray([r, g, b]: [u8; 3]) -> u8 {
-    ((19595 * u32::from(r) + 38470 * u32::from(g) + 7471 * u32::from(b) + 0x8000) >> 16) as u8
-}
-
-fn mean_gray(image: &RgbImage) -> u8 {
-    let sum: u64 = image.pixels().map(|pixel| u64::from(gray(pixel.0))).sum();
-    let count = f64::from(image.width()) * f64::from(image.height());
-    (sum as f64 / count + 0.5) as u8
-}
-
-fn turn_hue(image: &mut RgbImage, turn: f64) {
-    let steps = (turn * 255.0) as i32 as u8;
-    for pixel in image.pixels_mut() {
-        let [hue, saturation, value] = to_hsv(pixel.0);
-        pixel.0 = to_rgb([hue.wrapping_add(steps), saturation, value]);
-    }
-}
-
-// Pillow's conversions, single and double precision mixed as there: the roundings are part of the result.
-
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "both in [0, 255]")]
-fn to_hsv([r, g, b]: [u8; 3]) -> [u8; 3] {
-    let (most, least) = (r.max(g).max(b), r.min(g).min(b));
-    if most == least {
-        return [0, 0, most];
-    }
-    let range = f32::from(most - least);
-    let saturation = range / f32::from(most);
-    let below = |value: u8| f32::from(most - value) / range;
-    let sector = if r == most {
-        below(b) - below(g)
-    } else if g == most {
-        (2.0 + f64::from(below(r)) - f64::from(below(b))) as f32
-    } else {
-        (4.0 + f64::from(below(g)) - f64::from(below(r))) as f32
-    };
-    let hue = ((f64::from(sector) / 6.0 + 1.0) % 1.0) as f32;
-    [(f64::from(hue) * 255.0) as u8, (f64::from(saturation) * 255.0) as u8, most]
-}
-
-fn to_rgb([hue, saturation, value]: [u8; 3]) -> [u8; 3] {
-    if saturation == 0 {
-        return [value; 3];
-    }
-    let position = f64::from(hue) * 6.0 / 255.0;
-    let sector = position.floor();
-    let rest = (position - sector) as f32;
-    let saturation = (f64::from(saturation) / 255.0) as f32;
-    let scaled = |share: f64| (f64::from(value) * share).round() as u8;
-    let low = scaled(1.0 - f64::from(saturation));
-    let falling = scaled(1.0 - f64::from(saturation * rest));
-    let rising = scaled(1.0 - f64::from(saturation) * (1.0 - f64::from(rest)));
-    match sector as u8 % 6 {
-        0 => [value, rising, low],
-        1 => [falling, value, low],
-        2 => [low, value, rising],
-        3 => [low, falling, value],
-        4 => [rising, low, value],
-        _ => [value, low, falling],
-    }
+/// Whether any of the adjustments looks at the whole image.
+pub(super) fn needs_whole_image(adjustments: &[Adjustment]) -> bool {
+    adjustments.iter().any(|adjustment| matches!(adjustment, Adjustment::Contrast(_)))
 }

@@ -97,9 +97,12 @@ impl Source {
 
     fn prepare(&self, step: usize) -> Result<HostBatch> {
         let (epoch, first) = (step / self.steps_per_epoch(), step % self.steps_per_epoch());
-        let order = self.sampler.child(&format!("epoch/{epoch}")).distinct(self.images.len(), self.images.len())?;
         let size = self.config.batch_size;
-        let indices = order[first * size..(first + 1) * size].to_vec();
+        let mut indices: Vec<usize> = (first * size..(first + 1) * size).collect();
+        if self.config.shuffle {
+            let order = self.sampler.child(&format!("epoch/{epoch}")).distinct(self.images.len(), self.images.len())?;
+            indices = indices.into_iter().map(|place| order[place]).collect();
+        }
         let samples = indices.iter().map(|&index| self.sample(epoch, index)).collect::<Result<_>>()?;
         Ok(HostBatch { progress: Progress { step, epoch, is_epoch_start: first == 0 }, indices, samples })
     }

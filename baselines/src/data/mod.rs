@@ -14,6 +14,9 @@ mod palette;
 mod source;
 mod voc;
 
+mod planes;
+
+mod color;
 mod jitter;
 mod resample;
 mod transform;
@@ -26,7 +29,7 @@ mod prefetch;
 pub use annotation::{Annotation, BoundingBox, Object};
 pub use atomic::write_atomic;
 pub use batch::Batch;
-pub use config::{LoaderConfig, TargetView};
+pub use config::{LoaderConfig, Resampling, ResizeMode, TargetView};
 pub use decode::{read_gray_image, read_rgb_image};
 pub use jitter::{Adjustment, Jitter};
 pub use label_table::LabelTable;
@@ -35,7 +38,7 @@ pub use mask::{BACKGROUND, MAX_CLASSES, Mask, VOID};
 pub use npy::read_npy_labels;
 pub use palette::{color_map, read_mask, write_indexed_png, write_mask};
 pub use prefetch::Prefetch;
-pub use resample::{Filter, resize};
+pub use resample::{Filter, PassOrder, resize, resize_in_order};
 pub use source::{DataSource, LabelSource};
-pub use transform::{Augmentation, Sample};
+pub use transform::{Augmentation, ResizeTo, Sample};
 pub use voc::{Dataset, ImageSet, VOC_CLASSES};

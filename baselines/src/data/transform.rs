@@ -1,18 +1,21 @@
 //! Augmentation of one image: resize, flip, colours, normalise, crop, in the order of the released SEAM code.
 
 use candle_wsss::{Normalization, Sampler};
-use image::{GrayImage, RgbImage, imageops};
+use image::{GrayImage, RgbImage};
 
-use crate::data::config::LoaderConfig;
-use crate::data::jitter::Adjustment;
-use crate::data::resample::{Filter, resize};
+use crate::data::config::{LoaderConfig, Resampling, ResizeMode};
+use crate::data::jitter::{Adjustment, change_part, needs_whole_image};
+use crate::data::planes::{Planes, Region};
+use crate::data::resample::resize_part;
 use crate::error::Result;
 
 /// What is done to one image, all draws made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Augmentation {
-    /// Longer side after resizing, pixels. The shorter one keeps the aspect ratio.
-    pub long_side: usize,
+    /// Size after resizing.
+    pub resize: ResizeTo,
+    /// How it is resized.
+    pub resampling: Resampling,
     /// Whether left and right change places.
     pub flip: bool,
     /// Changes of the colours of the resized image, in order.
@@ -22,6 +25,29 @@ pub struct Augmentation {
     /// Where in the free space the square lies, `[left, top]`, each in `[0, 1)`. Along a side that is shorter than the
     /// square, the same for the image in the square; the rest of it is 0 after normalisation, the mean colour.
     pub offset: [f64; 2],
+}
+
+/// Size of an image after resizing, pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResizeTo {
+    /// Of its longer side. The shorter one keeps the aspect ratio.
+    LongSide(usize),
+    /// Of both.
+    Square(usize),
+}
+
+impl ResizeTo {
+    /// Width and height an image of the size `[width, height]` is resized to, each at least 1.
+    pub fn size_of(self, [width, height]: [usize; 2]) -> [usize; 2] {
+        let side = match self {
+            Self::Square(side) => return [side.max(1); 2],
+            Self::LongSide(side) => side,
+        };
+        // Halves to even, as in Python.
+        let short =
+            |short: usize, long: usize| ((short * side) as f64 / long as f64).round_ties_even().max(1.0) as usize;
+        if width < height { [short(width, height), side.max(1)] } else { [side.max(1), short(height, width)] }
+    }
 }
 
 /// An augmented image, ready to be stacked.
@@ -39,10 +65,17 @@ impl Augmentation {
     /// # Errors
     /// Those of the sampler.
     pub fn draw(config: &LoaderConfig, sampler: &dyn Sampler) -> Result<Self> {
-        let [low, high] = config.long_side;
+        let resize = match config.resize {
+            ResizeMode::Square => ResizeTo::Square(config.crop),
+            ResizeMode::LongSide => {
+                let [low, high] = config.long_side;
+                ResizeTo::LongSide(low + below(sampler.fork("long_side").uniform(1)?[0], high - low))
+            }
+        };
         let offset = sampler.fork("crop").uniform(2)?;
         Ok(Self {
-            long_side: low + below(sampler.fork("long_side").uniform(1)?[0], high - low),
+            resize,
+            resampling: config.resampling,
             flip: config.flip && sampler.fork("flip").uniform(1)?[0] < 0.5,
             adjustments: match &config.jitter {
                 Some(jitter) => jitter.draw(&*sampler.fork("jitter"))?,
@@ -55,37 +88,25 @@ impl Augmentation {
 
     /// Applies it to an image and its saliency map, in step.
     pub fn apply(&self, image: &RgbImage, saliency: Option<&GrayImage>, normalization: Normalization) -> Sample {
-        let (width, height) = self.resized(image.width() as usize, image.height() as usize);
-        let mut image = resize(image, width, height, Filter::Bicubic);
-        let mut saliency = saliency.map(|map| resize(map, width, height, Filter::Bilinear));
-        if self.flip {
-            imageops::flip_horizontal_in_place(&mut image);
-            if let Some(map) = &mut saliency {
-                imageops::flip_horizontal_in_place(map);
-            }
-        }
-        for adjustment in &self.adjustments {
-            adjustment.apply(&mut image);
-        }
-        let window = Window::new(self.crop, (width, height), self.offset);
-        let mut planes = vec![0f32; 3 * self.crop * self.crop];
-        for (channel, plane) in planes.chunks_exact_mut(self.crop * self.crop).enumerate() {
-            let (mean, std) = (normalization.mean[channel], normalization.std[channel]);
-            window.cut(image.as_raw(), (channel, 3), &table(|value| (value / 255.0 - mean) / std), plane);
-        }
+        let size = self.resize.size_of([image.width() as usize, image.height() as usize]);
+        let window = Window::new(self, size);
+        let Resampling { image: filter, saliency: saliency_filter, pass_order } = self.resampling;
+        let whole = Region::whole(size[0], size[1]);
+        let pixels = if needs_whole_image(&self.adjustments) {
+            change_part(resize_part(image, size, filter, pass_order, &whole), &self.adjustments, &window.part)
+        } else {
+            let part = resize_part(image, size, filter, pass_order, &window.part);
+            let all = Region::whole(part.width, part.height);
+            change_part(part, &self.adjustments, &all)
+        };
+        let Normalization { mean, std } = normalization;
+        let tables: [_; 3] =
+            std::array::from_fn(|channel| table(|value| (value / 255.0 - mean[channel]) / std[channel]));
         let saliency = saliency.map(|map| {
-            let mut plane = vec![0f32; self.crop * self.crop];
-            window.cut(map.as_raw(), (0, 1), &table(|value| value / 255.0), &mut plane);
-            plane
+            let levels = resize_part(map, size, saliency_filter, pass_order, &window.part);
+            window.fill(&levels, &[table(|value| value / 255.0)])
         });
-        Sample { image: planes, saliency }
-    }
-
-    fn resized(&self, width: usize, height: usize) -> (usize, usize) {
-        let long = self.long_side;
-        // Halves to even, as in Python.
-        let short = |side: usize, of: usize| ((side * long) as f64 / of as f64).round_ties_even().max(1.0) as usize;
-        if width < height { (short(width, height), long) } else { (long, short(height, width)) }
+        Sample { image: window.fill(&pixels, &tables), saliency }
     }
 }
 
@@ -98,39 +119,45 @@ fn table(f: impl Fn(f64) -> f64) -> [f32; 256] {
     std::array::from_fn(|value| f(value as f64) as f32)
 }
 
-/// The part of the image that lies in the square, and where.
+/// The part of the resized image that lies in the square, and where.
 struct Window {
     crop: usize,
-    row_len: usize,
-    from: [usize; 2],
+    flip: bool,
+    /// Before the flip.
+    part: Region,
+    /// Left and top in the square.
     to: [usize; 2],
-    size: [usize; 2],
 }
 
 impl Window {
-    fn new(crop: usize, (width, height): (usize, usize), offset: [f64; 2]) -> Self {
+    fn new(augmentation: &Augmentation, [width, height]: [usize; 2]) -> Self {
+        let &Augmentation { crop, offset, flip, .. } = augmentation;
         let place = |side: usize, at: f64| {
             if side > crop { (below(at, side - crop), 0) } else { (0, below(at, crop - side)) }
         };
         let (left, top) = (place(width, offset[0]), place(height, offset[1]));
-        Self {
-            crop,
-            row_len: width,
-            from: [left.0, top.0],
-            to: [left.1, top.1],
-            size: [width.min(crop), height.min(crop)],
-        }
+        let size = [width.min(crop), height.min(crop)];
+        let first = if flip { width - left.0 - size[0] } else { left.0 };
+        let part = Region { columns: first..first + size[0], rows: top.0..top.0 + size[1] };
+        Self { crop, flip, part, to: [left.1, top.1] }
     }
 
-    /// Copies one channel of an interleaved image through a table into a plane of the square.
-    fn cut(&self, pixels: &[u8], (channel, channels): (usize, usize), table: &[f32; 256], plane: &mut [f32]) {
-        for row in 0..self.size[1] {
-            let start = ((self.from[1] + row) * self.row_len + self.from[0]) * channels + channel;
-            let target = (self.to[1] + row) * self.crop + self.to[0];
-            let values = pixels[start..].iter().step_by(channels);
-            for (out, value) in plane[target..target + self.size[0]].iter_mut().zip(values) {
-                *out = table[usize::from(*value)];
+    /// Puts the part into squares of zeros, each plane through its table.
+    fn fill(&self, part: &Planes, tables: &[[f32; 256]]) -> Vec<f32> {
+        let mut squares = vec![0f32; tables.len() * self.crop * self.crop];
+        let planes = squares.chunks_exact_mut(self.crop * self.crop).zip(part.planes());
+        for ((square, plane), table) in planes.zip(tables) {
+            let rows = square.chunks_exact_mut(self.crop).skip(self.to[1]);
+            for (row, values) in rows.zip(plane.chunks_exact(part.width)) {
+                let row = &mut row[self.to[0]..self.to[0] + part.width];
+                let numbers = values.iter().map(|value| table[usize::from(*value)]);
+                if self.flip {
+                    row.iter_mut().rev().zip(numbers).for_each(|(out, number)| *out = number);
+                } else {
+                    row.iter_mut().zip(numbers).for_each(|(out, number)| *out = number);
+                }
             }
         }
+        squares
     }
 }

@@ -1,8 +1,12 @@
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use candle_wsss::Normalization;
 use candle_wsss_baselines::Result;
-use candle_wsss_baselines::data::{Batch, Dataset, ImageSet, Jitter, Loader, LoaderConfig, TargetView};
+use candle_wsss_baselines::data::{
+    Batch, Dataset, Filter, ImageSet, Jitter, Loader, LoaderConfig, PassOrder, Resampling, ResizeMode, TargetView,
+    resize,
+};
 
 use super::scratch::Scratch;
 
@@ -62,6 +66,53 @@ fn streams_are_batches_whatever_the_threads() {
             assert_eq!(streamed, expected, "{prefetch} threads");
         }
     }
+}
+
+#[test]
+fn no_number_of_threads_changes_a_byte() {
+    let scratch = Scratch::new(5);
+    let make = |prefetch: usize| loader(&scratch, LoaderConfig { prefetch, ..config() }, 7).unwrap();
+    let expected: Vec<_> = make(0).stream(0..5).map(|batch| content(&batch.unwrap())).collect();
+    for prefetch in [0, 1, 3, 8] {
+        for threads in [1, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let all = || make(prefetch).stream(0..5).map(|batch| content(&batch.unwrap())).collect::<Vec<_>>();
+            assert_eq!(pool.install(all), expected, "{prefetch} made ahead, pool of {threads}");
+            // A resumed run asks for the rest only, of a loader of its own.
+            let rest = || make(prefetch).stream(2..5).map(|batch| content(&batch.unwrap())).collect::<Vec<_>>();
+            assert_eq!(pool.install(rest), expected[2..], "{prefetch} made ahead, pool of {threads}, from step 2");
+        }
+    }
+}
+
+#[test]
+fn without_shuffling_epochs_have_the_order_of_the_list() {
+    let scratch = Scratch::new(5);
+    let loader = loader(&scratch, LoaderConfig { shuffle: false, ..config() }, 7).unwrap();
+    let names: Vec<_> = loader.stream(0..4).flat_map(|batch| batch.unwrap().names).collect();
+    assert_eq!(names, ["a0", "a1", "a2", "a3", "a0", "a1", "a2", "a3"], "the incomplete batch is left out");
+    // The draws of an image are not those of its last epoch.
+    assert_ne!(content(&loader.batch(0).unwrap()), content(&loader.batch(2).unwrap()));
+}
+
+#[test]
+fn the_pipeline_of_rca_keeps_every_image_whole() {
+    let scratch = Scratch::new(4);
+    let config = LoaderConfig {
+        resize: ResizeMode::Square,
+        resampling: Resampling { image: Filter::Bilinear, ..Resampling::default() },
+        shuffle: false,
+        flip: false,
+        jitter: None,
+        normalization: Normalization { mean: [0.0; 3], std: [1.0 / 255.0; 3] },
+        ..config()
+    };
+    let loader = loader(&scratch, config, 7).unwrap();
+    let batch = loader.batch(1).unwrap();
+    let image = batch.views.source.image().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let expected = resize(&images(&scratch).image(2).unwrap(), 21, 21, Filter::Bilinear);
+    let green: Vec<u8> = image[21 * 21..2 * 21 * 21].iter().map(|value| value.round() as u8).collect();
+    assert_eq!(green, expected.pixels().map(|pixel| pixel[1]).collect::<Vec<_>>());
 }
 
 #[test]
@@ -194,6 +245,11 @@ fn settings_come_back_from_toml() {
         assert_eq!(toml::from_str::<LoaderConfig>(&text).unwrap(), config, "{text}");
     }
     assert_eq!(toml::from_str::<LoaderConfig>("").unwrap(), LoaderConfig::default());
+    let text = "resize = 'square'\nshuffle = false\nresampling = { image = 'bilinear', pass_order = 'pillow13' }";
+    let rca: LoaderConfig = toml::from_str(text).unwrap();
+    assert_eq!((rca.resize, rca.shuffle), (ResizeMode::Square, false));
+    let pass_order = PassOrder::Pillow13;
+    assert_eq!(rca.resampling, Resampling { image: Filter::Bilinear, saliency: Filter::Bicubic, pass_order });
     let some: LoaderConfig = toml::from_str("crop = 96\njitter = { hue = 0.2 }\ntarget_view = { size = 32 }").unwrap();
     assert_eq!((some.crop, some.target_view), (96, TargetView::Size(32)));
     assert_eq!(some.jitter, Some(Jitter { hue: 0.2, ..Jitter::default() }));

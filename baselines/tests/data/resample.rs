@@ -1,5 +1,7 @@
-use candle_wsss_baselines::data::{Filter, resize};
+use candle_wsss_baselines::data::{Filter, PassOrder, resize, resize_in_order};
 use image::{GrayImage, Luma, RgbImage};
+
+use super::expected::{Expected, picture};
 
 fn ramp(width: u32, height: u32) -> GrayImage {
     GrayImage::from_raw(width, height, bytes((width * height) as usize)).unwrap()
@@ -9,57 +11,59 @@ fn bytes(len: usize) -> Vec<u8> {
     (0..len).map(|i| ((i * i * 7 + i * 37 + 11) % 256) as u8).collect()
 }
 
-/// Size before and after, filter, result.
-type Case = ((u32, u32), (usize, usize), Filter, &'static [u8]);
-
-#[test]
-fn equals_pillow() {
-    // Pillow 9.5, `Image.fromarray(a).resize((width, height), filter)` with `a` as in `bytes`.
-    let cases: [Case; 6] = [
-        ((7, 5), (4, 3), Filter::Bilinear, &[90, 129, 124, 167, 110, 118, 141, 180, 96, 180, 158, 153]),
-        ((7, 5), (4, 3), Filter::Bicubic, &[89, 131, 121, 169, 114, 113, 139, 185, 88, 186, 157, 152]),
-        (
-            (4, 3),
-            (7, 5),
-            Filter::Bilinear,
-            &[
-                11, 27, 52, 84, 118, 159, 185, 13, 37, 74, 119, 159, 154, 151, 15, 51, 108, 172, 220, 147, 101, 152,
-                145, 133, 129, 130, 164, 185, 243, 207, 150, 100, 70, 175, 241,
-            ],
-        ),
-        (
-            (4, 3),
-            (7, 5),
-            Filter::Bicubic,
-            &[
-                8, 21, 47, 74, 110, 167, 199, 0, 21, 69, 123, 164, 156, 149, 7, 41, 107, 186, 227, 144, 91, 165, 155,
-                137, 123, 125, 168, 193, 255, 229, 153, 74, 51, 185, 255,
-            ],
-        ),
-        (
-            (5, 4),
-            (3, 6),
-            Filter::Bilinear,
-            &[30, 116, 88, 97, 139, 137, 159, 165, 175, 141, 182, 133, 114, 146, 137, 92, 106, 152],
-        ),
-        (
-            (5, 4),
-            (3, 6),
-            Filter::Bicubic,
-            &[16, 121, 84, 91, 142, 139, 167, 172, 182, 144, 196, 125, 111, 148, 133, 88, 98, 156],
-        ),
-    ];
-    for ((old_width, old_height), (width, height), filter, expected) in cases {
-        let got = resize(&ramp(old_width, old_height), width, height, filter);
-        assert_eq!(got.as_raw(), expected, "{old_width}x{old_height} to {width}x{height}, {filter:?}");
+/// Compares every stored result with ours, in colour and gray.
+fn assert_equals_pillow(version: &str, order: PassOrder) {
+    let cases = Expected::of(version).resize;
+    assert!(cases.len() >= 40, "{} cases", cases.len());
+    for case in cases {
+        let ([old_width, old_height], [width, height]) = (case.from.map(|side| side as u32), case.to);
+        let pixels = picture(case.from, case.channels);
+        let got = if case.channels == 3 {
+            let image = RgbImage::from_raw(old_width, old_height, pixels).unwrap();
+            resize_in_order(&image, width, height, case.filter, order).into_raw()
+        } else {
+            let image = GrayImage::from_raw(old_width, old_height, pixels).unwrap();
+            resize_in_order(&image, width, height, case.filter, order).into_raw()
+        };
+        let kind = (case.channels, case.filter, order);
+        case.result.assert_equal(&got, height, &format!("{:?} to {:?}, {kind:?}", case.from, case.to));
     }
 }
 
 #[test]
-fn equals_pillow_in_colour() {
-    let image = RgbImage::from_raw(3, 2, bytes(18)).unwrap();
-    let expected = [64, 35, 103, 227, 66, 204, 116, 63, 152, 174, 90, 149, 167, 91, 201, 120, 114, 94];
-    assert_eq!(resize(&image, 2, 3, Filter::Bicubic).as_raw(), &expected);
+fn equals_pillow_of_the_references() {
+    assert_equals_pillow("9_5", PassOrder::RowsFirst);
+}
+
+#[test]
+fn equals_pillow_13() {
+    assert_equals_pillow("13_0", PassOrder::Pillow13);
+}
+
+#[test]
+fn the_order_of_passes_matters_only_where_pillow_13_swaps() {
+    // Width and height shrink by (7, 9), (4, 8), (4, 9), (-1, -1), (-1, 1) and (0, 3).
+    for ((old, new), swaps) in [
+        (([19, 20], [12, 11]), false),
+        (([19, 20], [15, 12]), false),
+        (([19, 20], [15, 11]), true),
+        (([19, 20], [20, 21]), false),
+        (([19, 20], [20, 19]), true),
+        (([19, 20], [19, 17]), false),
+    ] {
+        let image = ramp(old[0], old[1]);
+        let [rows_first, as_13] = [PassOrder::RowsFirst, PassOrder::Pillow13]
+            .map(|order| resize_in_order(&image, new[0], new[1], Filter::Bicubic, order));
+        assert_eq!(rows_first != as_13, swaps, "{old:?} to {new:?}");
+        assert_eq!(resize(&image, new[0], new[1], Filter::Bicubic), rows_first);
+    }
+}
+
+#[test]
+fn an_empty_image_or_size_is_no_panic() {
+    let empty = RgbImage::new(0, 3);
+    assert_eq!(resize(&empty, 2, 2, Filter::Bicubic), RgbImage::new(2, 2));
+    assert_eq!(resize(&ramp(3, 3), 0, 0, Filter::Bicubic).dimensions(), (1, 1));
 }
 
 #[test]

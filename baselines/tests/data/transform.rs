@@ -1,12 +1,17 @@
 use candle_wsss::{Normalization, Sampler as _, SeededSampler};
-use candle_wsss_baselines::data::{Augmentation, Jitter, LoaderConfig, Sample};
+use candle_wsss_baselines::data::{
+    Adjustment, Augmentation, Jitter, LoaderConfig, Resampling, ResizeMode, ResizeTo, Sample,
+};
 use image::{GrayImage, Luma, Rgb, RgbImage};
+
+use super::expected::{Expected, picture};
 
 /// So that pixel values come out as they went in, and 0 is outside.
 const PLAIN: Normalization = Normalization { mean: [0.0; 3], std: [1.0 / 255.0; 3] };
 
 fn plain(long_side: usize, crop: usize, offset: [f64; 2]) -> Augmentation {
-    Augmentation { long_side, flip: false, adjustments: Vec::new(), crop, offset }
+    let (resize, resampling) = (ResizeTo::LongSide(long_side), Resampling::default());
+    Augmentation { resize, resampling, flip: false, adjustments: Vec::new(), crop, offset }
 }
 
 fn image(width: u32, height: u32) -> RgbImage {
@@ -124,10 +129,12 @@ fn draws_cover_their_ranges() {
     let config = LoaderConfig { long_side: [3, 6], crop: 4, ..LoaderConfig::default() };
     let draws: Vec<Augmentation> =
         (0..200).map(|seed| Augmentation::draw(&config, &SeededSampler::new(seed)).unwrap()).collect();
-    for side in 3..=6 {
-        assert!(draws.iter().any(|draw| draw.long_side == side), "{side} never drawn");
+    let sides = 3..=6;
+    for side in sides.clone() {
+        assert!(draws.iter().any(|draw| draw.resize == ResizeTo::LongSide(side)), "{side} never drawn");
     }
-    assert!(draws.iter().all(|draw| (3..=6).contains(&draw.long_side) && draw.crop == 4));
+    let in_range = |draw: &Augmentation| matches!(draw.resize, ResizeTo::LongSide(side) if sides.contains(&side));
+    assert!(draws.iter().all(|draw| in_range(draw) && draw.crop == 4));
     let flips = draws.iter().filter(|draw| draw.flip).count();
     assert!((70..130).contains(&flips), "{flips} of 200 flipped");
     assert!(draws.iter().all(|draw| draw.adjustments.len() == 4));
@@ -140,11 +147,68 @@ fn what_is_switched_off_shifts_no_other_draw() {
     for seed in 0..20 {
         let sampler = SeededSampler::new(seed);
         let (on, off) = (Augmentation::draw(&on, &sampler).unwrap(), Augmentation::draw(&off, &sampler).unwrap());
-        assert_eq!((on.long_side, on.offset), (off.long_side, off.offset));
+        assert_eq!((on.resize, on.offset), (off.resize, off.offset));
         assert!(!off.flip && off.adjustments.is_empty());
     }
     // And the draws of the colours are those of the jitter's own scope.
     let sampler = SeededSampler::new(1);
     let expected = Jitter::default().draw(&*sampler.fork("jitter")).unwrap();
     assert_eq!(Augmentation::draw(&on, &sampler).unwrap().adjustments, expected);
+}
+
+#[test]
+fn equals_the_pipeline_of_the_references() {
+    let cases = Expected::of("13_0").pipeline;
+    assert!(!cases.is_empty());
+    for case in cases {
+        let [width, height] = case.size.map(|side| side as u32);
+        let image = RgbImage::from_raw(width, height, picture(case.size, 3)).unwrap();
+        let saliency = GrayImage::from_raw(width, height, picture(case.size, 1)).unwrap();
+        let resize = ResizeTo::LongSide(case.resized[0].max(case.resized[1]));
+        assert_eq!(resize.size_of(case.size), case.resized);
+        // The middle of the stretch of numbers that give this place.
+        let offset =
+            |place: i64, side: usize| (place.unsigned_abs() as f64 + 0.5) / (side.abs_diff(case.crop) + 1) as f64;
+        let augmentation = Augmentation {
+            resize,
+            resampling: Resampling::default(),
+            flip: case.flip,
+            adjustments: case.adjustments(),
+            crop: case.crop,
+            offset: [offset(case.left, case.resized[0]), offset(case.top, case.resized[1])],
+        };
+        let sample = augmentation.apply(&image, Some(&saliency), Normalization::IMAGENET);
+        let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+        case.image.assert_equal(&bytes(&sample.image), 3 * case.crop, &format!("image, {augmentation:?}"));
+        let saliency = sample.saliency.unwrap();
+        case.saliency.assert_equal(&bytes(&saliency), case.crop, &format!("saliency, {augmentation:?}"));
+    }
+}
+
+#[test]
+fn a_square_is_squashed_and_not_cropped() {
+    let config =
+        LoaderConfig { resize: ResizeMode::Square, crop: 5, flip: false, jitter: None, ..LoaderConfig::default() };
+    for seed in 0..10 {
+        let draw = Augmentation::draw(&config, &SeededSampler::new(seed)).unwrap();
+        assert_eq!((draw.resize, draw.flip, draw.adjustments.len()), (ResizeTo::Square(5), false, 0));
+        let image = RgbImage::from_fn(12, 5, |x, y| Rgb([(x * 20 + y) as u8, 1, 2]));
+        let expected = candle_wsss_baselines::data::resize(&image, 5, 5, draw.resampling.image);
+        let expected: Vec<u8> = expected.pixels().map(|pixel| pixel[0]).collect();
+        assert_eq!(red(&draw.apply(&image, None, PLAIN)), expected, "whatever the offset is");
+    }
+}
+
+#[test]
+fn colours_of_a_crop_are_those_of_the_whole_image() {
+    // Contrast looks at the whole image, wherever in the order it comes, and twice as well.
+    let image = RgbImage::from_fn(20, 14, |x, y| Rgb([(x * 12) as u8, (y * 17) as u8, (200 - x * y / 2) as u8]));
+    let (c, s, h) = (Adjustment::Contrast(0.6), Adjustment::Saturation(1.4), Adjustment::Hue(0.11));
+    for adjustments in [vec![c, s], vec![s, c], vec![h, c, s], vec![c, h, c, s], vec![s, h]] {
+        let mut whole = image.clone();
+        adjustments.iter().for_each(|adjustment| adjustment.apply(&mut whole));
+        let after = plain(20, 6, [0.7, 0.2]).apply(&whole, None, PLAIN);
+        let before = Augmentation { adjustments, ..plain(20, 6, [0.7, 0.2]) }.apply(&image, None, PLAIN);
+        assert_eq!(before, after);
+    }
 }
