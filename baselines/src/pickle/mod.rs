@@ -188,6 +188,14 @@ impl<'a> Pickle<'a> {
         }
     }
 
+    /// The identifiers of what the writer left to the reader.
+    pub fn persistent(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.nodes.iter().filter_map(|node| match node {
+            Node::Persistent(id) => Some(*id),
+            _ => None,
+        })
+    }
+
     /// A name applied to arguments.
     pub fn call(&self, id: NodeId) -> Option<Call<'_>> {
         let Node::Object(object) = self.node(id) else { return None };
