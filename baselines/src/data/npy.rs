@@ -75,7 +75,9 @@ fn literal<'a>(header: &'a str, key: &str) -> Option<&'a str> {
 
 fn labels(pickle: &Pickle<'_>) -> Result<LabelTable, String> {
     let unlike = |id| {
-        pickle.refusal(id).unwrap_or_else(|| format!("expected a dictionary from image names, got {}", pickle.describe(id)))
+        pickle
+            .refusal(id)
+            .unwrap_or_else(|| format!("expected a dictionary from image names, got {}", pickle.describe(id)))
     };
     let root = pickle.root();
     let dictionary = match pickle.array(root, 1)?.map(|array| array.data) {
@@ -93,9 +95,11 @@ fn labels(pickle: &Pickle<'_>) -> Result<LabelTable, String> {
         };
         let within = |reason: String| format!("labels of `{name}`: {reason}");
         let Some(array) = pickle.array(value, MAX_CLASSES).map_err(within)? else {
-            return Err(within(pickle.refusal(value).unwrap_or_else(|| {
-                format!("expected a vector of 0 and 1, got {}", pickle.describe(value))
-            })));
+            return Err(within(
+                pickle
+                    .refusal(value)
+                    .unwrap_or_else(|| format!("expected a vector of 0 and 1, got {}", pickle.describe(value))),
+            ));
         };
         let (&[len], ArrayData::Numbers(numbers)) = (&array.shape[..], array.data) else {
             return Err(within(format!("expected a vector of 0 and 1, got an array of shape {:?}", array.shape)));

@@ -126,7 +126,10 @@ impl Pickle<'_> {
     fn shape(&self, id: NodeId) -> Result<Vec<usize>, String> {
         let sides = self.sequence(id).filter(|sides| sides.len() <= MAX_RANK);
         let sides = sides.ok_or("an array whose shape is no tuple")?;
-        sides.iter().map(|side| self.count(*side).ok_or_else(|| "an array whose shape is no size".to_string())).collect()
+        sides
+            .iter()
+            .map(|side| self.count(*side).ok_or_else(|| "an array whose shape is no size".to_string()))
+            .collect()
     }
 
     // `dtype('f4', False, True)` with the state `(3, '<', ..)`.
@@ -148,7 +151,8 @@ impl Pickle<'_> {
         let call = self.call(id)?;
         match ((call.module, call.name), call.arguments) {
             (("_codecs", "encode"), [text, encoding]) if self.text(*encoding) == Some("latin1") => {
-                let bytes: Option<Vec<u8>> = self.text(*text)?.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
+                let bytes: Option<Vec<u8>> =
+                    self.text(*text)?.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
                 bytes.map(Cow::Owned)
             }
             (("builtins" | "__builtin__", "bytes"), []) => Some(Cow::Borrowed(&[])),

@@ -51,7 +51,9 @@ pub(super) fn read(source: &mut Source) -> Result<Weights> {
     let announced = start.checked_add(header.data_len() as u64);
     if announced != Some(source.len()) {
         let announced = announced.unwrap_or(u64::MAX);
-        return Err(source.refuse(format!("cut off or damaged: {announced} bytes are announced, it has {}", source.len())));
+        return Err(
+            source.refuse(format!("cut off or damaged: {announced} bytes are announced, it has {}", source.len()))
+        );
     }
     let mut tensors = Vec::new();
     for name in header.offset_keys() {
@@ -111,7 +113,8 @@ pub fn write_safetensors<'a>(path: &Path, tensors: impl IntoIterator<Item = (&'a
     let mut json = serde_json::to_vec(&header).map_err(|err| misfit(err.to_string()))?;
     // Values begin at a multiple of their size.
     json.resize(json.len().next_multiple_of(PREFIX as usize), b' ');
-    let values: Vec<Tensor> = tensors.iter().map(|(_, tensor)| tensor.flatten_all()).collect::<candle_core::Result<_>>()?;
+    let values: Vec<Tensor> =
+        tensors.iter().map(|(_, tensor)| tensor.flatten_all()).collect::<candle_core::Result<_>>()?;
     write_atomic(path, |out| {
         out.write_all(&(json.len() as u64).to_le_bytes())?;
         out.write_all(&json)?;

@@ -104,9 +104,12 @@ fn listed(args: &InspectArgs, weights: &Weights) -> String {
     let name = args.file.display();
     let mut lines = vec![format!("{name}: {}, {count} tensors, {values} values", weights.format.name()), String::new()];
     let width = weights.tensors.iter().map(|named| named.name.chars().count()).max().unwrap_or(0);
-    lines.extend(weights.tensors.iter().map(|named| {
-        format!("{:<width$}  {:<8}  {:?}", named.name, named.stored_as.name(), named.tensor.dims())
-    }));
+    lines.extend(
+        weights
+            .tensors
+            .iter()
+            .map(|named| format!("{:<width$}  {:<8}  {:?}", named.name, named.stored_as.name(), named.tensor.dims())),
+    );
     if !weights.passed_over.is_empty() {
         lines.extend([String::new(), format!("not tensors: {}", weights.passed_over.join(", "))]);
     }

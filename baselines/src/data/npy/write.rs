@@ -35,7 +35,9 @@ pub fn write_npy_maps(path: &Path, maps: &[(usize, usize, usize, &[f32])]) -> Re
         out.write_all(&(len as u16).to_le_bytes())?;
         writeln!(out, "{HEADER:<width$}", width = len - 1)?;
         // The array of rank 0 that NumPy puts around an object: made empty, then given its state.
-        out.write_all(b"\x80\x03cnumpy.core.multiarray\n_reconstruct\nq\x00cnumpy\nndarray\nq\x01K\x00\x85q\x02C\x01bq\x03\x87R")?;
+        out.write_all(
+            b"\x80\x03cnumpy.core.multiarray\n_reconstruct\nq\x00cnumpy\nndarray\nq\x01K\x00\x85q\x02C\x01bq\x03\x87R",
+        )?;
         out.write_all(b"(K\x01)cnumpy\ndtype\nq\x04X\x02\x00\x00\x00O8K\x00K\x01\x87R(K\x03X\x01\x00\x00\x00|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x3ftb\x89]")?;
         // The type of the maps' elements, kept under a number and taken off again.
         out.write_all(b"h\x04X\x02\x00\x00\x00f4K\x00K\x01\x87R(K\x03X\x01\x00\x00\x00<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tbq\x050}(")?;

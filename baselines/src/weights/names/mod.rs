@@ -70,7 +70,8 @@ pub fn map_names(weights: &Weights, config: &BackboneConfig) -> Result<Mapped> {
         "" => "names as they are".to_string(),
         prefix => format!("names without `{prefix}`"),
     };
-    let mut renamed: Vec<Option<String>> = names.iter().map(|name| name.strip_prefix(prefix).map(str::to_string)).collect();
+    let mut renamed: Vec<Option<String>> =
+        names.iter().map(|name| name.strip_prefix(prefix).map(str::to_string)).collect();
     if matches!(config, BackboneConfig::ResNet38d(_)) {
         let other: Vec<Option<String>> = names.iter().map(|name| mxnet::resnet38(name)).collect();
         if fitting(&other, &wanted) > fitting(&renamed, &wanted) {

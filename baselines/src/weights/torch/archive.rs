@@ -91,7 +91,10 @@ impl Storages for Archive {
         };
         self.unpacked = self.unpacked.saturating_add(bytes);
         if self.unpacked > most {
-            return Err(Error::data(&self.path, format!("storage {name}: the archive unpacks to more than {most} bytes")));
+            return Err(Error::data(
+                &self.path,
+                format!("storage {name}: the archive unpacks to more than {most} bytes"),
+            ));
         }
         let values = storage.element.read(&mut file, storage.len);
         let values = values.map_err(|err| unreadable(&self.path, &name, &err.into()))?;

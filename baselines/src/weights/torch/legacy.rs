@@ -50,7 +50,10 @@ impl<'a> Pickles<'a> {
         let _magic = next()?;
         let version = next()?;
         if version.int(version.root()) != Some(VERSION) {
-            return Err(format!("expected version {VERSION} of PyTorch's files, got {}", version.describe(version.root())));
+            return Err(format!(
+                "expected version {VERSION} of PyTorch's files, got {}",
+                version.describe(version.root())
+            ));
         }
         let machine = next()?;
         let facts = machine.items(machine.root()).unwrap_or_default();

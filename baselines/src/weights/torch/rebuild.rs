@@ -85,9 +85,9 @@ const MAX_RANK: usize = 32;
 
 /// Whether the value is a tensor, of a kind that can be read or not.
 pub(super) fn is_tensor(pickle: &Pickle<'_>, id: NodeId) -> bool {
-    pickle.call(id).is_some_and(|call| {
-        call.module == UTILS && call.name.starts_with("_rebuild") || call.module == "torch._tensor"
-    })
+    pickle
+        .call(id)
+        .is_some_and(|call| call.module == UTILS && call.name.starts_with("_rebuild") || call.module == "torch._tensor")
 }
 
 /// The tensor at that place.
@@ -118,8 +118,10 @@ fn view(pickle: &Pickle<'_>, call: Call<'_>) -> Result<TensorRef, String> {
     };
     let (storage, first) = self::storage(pickle, storage)?;
     let shape = sizes(shape).ok_or("a shape that is no tuple of sizes")?;
-    let stride = sizes(stride).filter(|stride| stride.len() == shape.len()).ok_or("strides that do not fit the shape")?;
-    let offset = pickle.count(offset).and_then(|offset| offset.checked_add(first)).ok_or("an offset that is no size")?;
+    let stride =
+        sizes(stride).filter(|stride| stride.len() == shape.len()).ok_or("strides that do not fit the shape")?;
+    let offset =
+        pickle.count(offset).and_then(|offset| offset.checked_add(first)).ok_or("an offset that is no size")?;
     let len = count(&shape).ok_or_else(|| format!("shape {shape:?} is larger than memory"))?;
     Ok(TensorRef { storage, shape, len, offset, stride })
 }
