@@ -105,7 +105,10 @@ impl Pickle<'_> {
             Node::Float(value) => number(Number::Float(*value)),
             _ => match self.call(id) {
                 Some(call) if ARRAY_MODULES.contains(&call.module) && call.name == "scalar" => self.numpy_scalar(call),
-                _ => Ok(None),
+                _ => Ok(self
+                    .raw_bytes(id)
+                    .and_then(|bytes| text_of_bytes(&bytes))
+                    .map(|text| ArrayData::Texts(vec![text]))),
             },
         }
     }

@@ -7,7 +7,7 @@ use crate::pickle::Pickle;
 /// Bytes looked at.
 const HEAD: u64 = 512;
 
-/// `torch.save` before 1.6 begins with this number, pickled in protocol 2.
+/// `torch.save` before 1.6 begins with this number, pickled.
 const TORCH_MAGIC: &[u8] = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 
 /// The tag of a tar archive, and where it stands.
@@ -23,7 +23,9 @@ pub(super) fn format(source: &mut Source) -> Result<Format> {
     let found = match head.as_slice() {
         [] => return Err(source.refuse("an empty file")),
         [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Format::TorchZip,
-        [0x80, 2..=5, rest @ ..] if rest.starts_with(TORCH_MAGIC) => Format::TorchLegacy,
+        [0x80, 2..=3, rest @ ..] if rest.starts_with(TORCH_MAGIC) => Format::TorchLegacy,
+        // Since protocol 4 a frame's opcode and length come first.
+        [0x80, 4..=5, 0x95, _, _, _, _, _, _, _, _, rest @ ..] if rest.starts_with(TORCH_MAGIC) => Format::TorchLegacy,
         [0x12, 0x01, 0, 0, 0, 0, 0, 0, ..] => Format::MxNet,
         [0x80, 0..=5, ..] => return Err(source.refuse(other_pickle(source)?)),
         head if head.get(8) == Some(&b'{') => Format::Safetensors,

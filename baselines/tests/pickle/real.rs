@@ -67,7 +67,7 @@ fn no_bytes_make_it_panic() {
 #[test]
 fn python_2_wrote_strings_as_bytes() {
     // {'a': [OrderedDict([('b', 5000000000)])]} of Python 2.7: short strings, a pair list for the constructor, a line.
-    let bytes = b"\x80\x02}q\x00U\x01aq\x01]q\x02ccollections\nOrderedDict\nq\x03]q\x04]q\x05(U\x01bq\x06I5000000000\neaa\x85q\x07Rq\x08as.";
+    let bytes = b"\x80\x02}q\x00U\x01aq\x01]q\x02ccollections\nOrderedDict\nq\x03]q\x04]q\x05(U\x01bq\x06I5000000000\nea\x85q\x07Rq\x08as.";
     let pickle = Pickle::read(bytes).unwrap();
     let list = pickle.items(pickle.root()).unwrap()[0];
     assert_eq!(pickle.text(list.0), Some("a"));
