@@ -121,7 +121,8 @@ fn no_bytes_make_it_panic() {
     let path = place.path().join("cls_labels.npy");
     for name in ["labels-1-2-str.npy", "labels-2-4-text.npy", "labels-2-5-int.npy"] {
         let whole = std::fs::read(fixture(name)).unwrap();
-        for bytes in spoilt(&whole) {
+        // What pickles make of every change is tried beside this, without files.
+        for bytes in spoilt(&whole).step_by(13) {
             std::fs::write(&path, &bytes).unwrap();
             let read = read_npy_labels(&path);
             assert!(bytes.len() == whole.len() || read.is_err(), "{} bytes of {name} pass for a whole", bytes.len());

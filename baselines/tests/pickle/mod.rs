@@ -1,5 +1,7 @@
 //! Python's pickles as data, and the label files made of them.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod hostile;
 mod labels;
 mod maps;

@@ -1,5 +1,7 @@
 //! Weights of other programs.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod bad_files;
 mod convert;
 mod formats;
