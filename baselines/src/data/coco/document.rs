@@ -1,7 +1,7 @@
 //! From the JSON as it is to a split: every reference followed, every number checked.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rayon::prelude::*;
 use serde::de::DeserializeOwned;
@@ -139,7 +139,6 @@ fn open_image(image: &Image, places: &Places) -> Result<CocoImage> {
     let Some(path) = places.image(file_name) else {
         return wrong(format!("expected its file `{file_name}` in one of {}; it is in none", places.folders()));
     };
-    let path: PathBuf = path;
     Ok(CocoImage { name: name.to_string(), path, labels: Vec::new(), width: *width as usize, height: *height as usize })
 }
 

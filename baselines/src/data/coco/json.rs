@@ -39,9 +39,7 @@ pub(super) struct Annotation<S> {
     pub(super) category_id: i64,
     #[serde(default)]
     pub(super) iscrowd: i64,
-    #[serde(default)]
     pub(super) area: Option<f64>,
-    #[serde(default = "Option::default")]
     pub(super) segmentation: Option<S>,
 }
 
@@ -134,7 +132,7 @@ fn defect_of(index: usize, numbers: &[f64]) -> Option<String> {
         return Some(format!("polygon {index}: expected at least 3 points, got {}", len / 2));
     }
     // Points beyond the image are cut off at its rim, as usual; not those that are no place at all.
-    let bad = numbers.iter().find(|number| !(number.abs() <= MAX_COORDINATE))?;
+    let bad = numbers.iter().find(|number| number.abs() > MAX_COORDINATE)?;
     Some(format!("polygon {index}: expected coordinates of at most {MAX_COORDINATE} either way, got {bad}"))
 }
 
