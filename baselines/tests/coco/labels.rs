@@ -26,6 +26,22 @@ fn crowds_can_be_left_out_of_the_labels() {
 }
 
 #[test]
+fn images_without_labels_can_be_left_out() {
+    let scratch = Scratch::new(&document());
+    let config = CocoConfig { crowd_labels: false, keep_unlabelled: false, ..CocoConfig::default() };
+    let coco = scratch.open_with(&config).unwrap();
+    assert_eq!(coco.images.iter().map(|image| image.name.as_str()).collect::<Vec<_>>(), ["a"]);
+    assert_eq!(coco.num_without_labels(), 0);
+    assert_eq!(coco.mask(0).unwrap(), scratch.open().unwrap().mask(1).unwrap());
+    let mut document = document();
+    document["annotations"] = json!([]);
+    scratch.set(&document);
+    assert_eq!(scratch.open().unwrap().num_without_labels(), 3);
+    let error = scratch.open_with(&config).unwrap_err().to_string();
+    assert!(error.ends_with("expected images with labels, as others are left out; there is none"), "{error}");
+}
+
+#[test]
 fn labels_alone_are_the_same_labels() {
     let mut document = document();
     let scratch = Scratch::new(&document);
@@ -104,5 +120,5 @@ fn images_in_folders_of_their_own() {
 #[test]
 fn the_configuration_has_words() {
     let config: CocoConfig = toml::from_str("crowd = \"void\"\noverlap = \"smaller_on_top\"").unwrap();
-    assert_eq!(config, CocoConfig { crowd: Crowd::Void, overlap: Overlap::SmallerOnTop, crowd_labels: true });
+    assert_eq!(config, CocoConfig { crowd: Crowd::Void, overlap: Overlap::SmallerOnTop, ..CocoConfig::default() });
 }

@@ -13,11 +13,14 @@ pub struct CocoConfig {
     /// Whether a crowd counts for the labels of its image; yes by default, as in the lists of labels in use, which
     /// have the categories of all annotations.
     pub crowd_labels: bool,
+    /// Whether images without a label stay. Papers count 82081 images of `train2014` and 40137 of `val2014`: without
+    /// the 702 and 367 that have no annotation. They stay by default, as all that is in a file does.
+    pub keep_unlabelled: bool,
 }
 
 impl Default for CocoConfig {
     fn default() -> Self {
-        Self { crowd: Crowd::default(), overlap: Overlap::default(), crowd_labels: true }
+        Self { crowd: Crowd::default(), overlap: Overlap::default(), crowd_labels: true, keep_unlabelled: true }
     }
 }
 

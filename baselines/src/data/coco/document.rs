@@ -1,6 +1,7 @@
 //! From the JSON as it is to a split: every reference followed, every number checked.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -69,17 +70,30 @@ pub(super) fn build<S: Into<Segmentation>>(
         Overlap::SmallerOnTop => a.image.cmp(&b.image).then(b.area.total_cmp(&a.area)),
         Overlap::FileOrder | Overlap::Void => a.image.cmp(&b.image),
     });
-    let starts = (0..=images.len()).map(|index| shapes.partition_point(|shape| (shape.image as usize) < index));
-    let starts: Vec<usize> = starts.collect();
-    for (index, image) in images.iter_mut().enumerate() {
-        let shapes = shapes[starts[index]..starts[index + 1]].iter();
-        let counted = shapes.filter(|shape| config.crowd_labels || !shape.is_crowd);
+    let ranges = label_images(&mut images, &shapes, config);
+    if images.is_empty() {
+        return Err(Error::data(path, "expected images with labels, as others are left out; there is none"));
+    }
+    Ok(Coco { class_names, images, annotations: path.clone(), config: config.clone(), shapes, ranges })
+}
+
+// Labels of images out of their shapes, which stand image by image; where those of each are.
+fn label_images(images: &mut Vec<CocoImage>, shapes: &[Shape], config: &CocoConfig) -> Vec<Range<usize>> {
+    let start = |index: usize| shapes.partition_point(|shape| (shape.image as usize) < index);
+    let mut ranges: Vec<_> = (0..images.len()).map(|index| start(index)..start(index + 1)).collect();
+    for (image, range) in images.iter_mut().zip(&ranges) {
+        let counted = shapes[range.clone()].iter().filter(|shape| config.crowd_labels || !shape.is_crowd);
         image.labels = counted.map(|shape| usize::from(shape.class)).collect();
         image.labels.sort_unstable();
         image.labels.dedup();
         image.labels.shrink_to_fit();
     }
-    Ok(Coco { class_names, images, annotations: path.clone(), config: config.clone(), shapes, starts })
+    if !config.keep_unlabelled {
+        let mut stays = images.iter().map(|image| !image.labels.is_empty()).collect::<Vec<_>>().into_iter();
+        ranges.retain(|_| stays.next() == Some(true));
+        images.retain(|image| !image.labels.is_empty());
+    }
+    ranges
 }
 
 // Ids and names, by ascending id.

@@ -16,6 +16,7 @@ mod json;
 mod polygon;
 mod run_length;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 pub use crate::data::coco::config::{CocoConfig, Crowd, Overlap};
@@ -32,14 +33,14 @@ use crate::error::{Error, Result};
 pub struct Coco {
     /// Names of the classes, by ascending category id.
     pub class_names: Vec<String>,
-    /// Images in the order of their ids, those without annotation included.
+    /// Images in the order of their ids.
     pub images: Vec<CocoImage>,
     annotations: PathBuf,
     config: CocoConfig,
     /// In the order they are drawn, image by image.
     shapes: Vec<Shape>,
-    /// Where the shapes of each image begin, and where the last ends.
-    starts: Vec<usize>,
+    /// The shapes of each image.
+    ranges: Vec<Range<usize>>,
 }
 
 /// An image of COCO.
@@ -96,7 +97,7 @@ impl Coco {
         &self.annotations
     }
 
-    /// Images without a label. COCO has about one in a hundred; lists for training commonly leave them out.
+    /// Images without a label. COCO has about one in a hundred; see [`CocoConfig::keep_unlabelled`].
     pub fn num_without_labels(&self) -> usize {
         self.images.iter().filter(|image| image.labels.is_empty()).count()
     }
@@ -115,7 +116,7 @@ impl Coco {
     /// When there is no such image.
     pub fn mask(&self, index: usize) -> Result<Mask> {
         let image = &self.images[index];
-        let shapes = &self.shapes[self.starts[index]..self.starts[index + 1]];
+        let shapes = &self.shapes[self.ranges[index].clone()];
         let mut canvas = Canvas::new(image.height, image.width, self.config.overlap);
         for shape in shapes {
             if !shape.has_segmentation() {
