@@ -22,6 +22,8 @@ fn cut_at_every_length() {
     }
 }
 
+const BYTES: [u8; 5] = [b'9', b'-', b'o', b'"', 0xFF];
+
 #[test]
 fn bytes_changed() {
     let scratch = Scratch::new(&document());
@@ -29,7 +31,7 @@ fn bytes_changed() {
     text["annotations"][1]["segmentation"]["counts"] = json!("327");
     let text = text.to_string();
     for at in 0..text.len() {
-        for byte in [b'9', b'-', b'o', b'"', 0xFF] {
+        for byte in [BYTES[at % BYTES.len()], BYTES[(at + 2) % BYTES.len()]] {
             let mut changed = text.clone().into_bytes();
             changed[at] = byte;
             scratch.file(JSON, &changed);
