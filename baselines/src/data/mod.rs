@@ -29,6 +29,7 @@ mod prefetch;
 pub use annotation::{Annotation, BoundingBox, Object};
 pub use atomic::write_atomic;
 pub use batch::Batch;
+pub use coco::{Coco, CocoConfig, CocoImage, Crowd, Overlap};
 pub use config::{LoaderConfig, Resampling, ResizeMode, TargetView};
 pub use decode::{read_gray_image, read_rgb_image};
 pub use jitter::{Adjustment, Jitter};

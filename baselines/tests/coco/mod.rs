@@ -1,0 +1,9 @@
+//! COCO's format: labels, masks as the COCO API draws them, and every way a file can be bad.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
+
+mod bad_input;
+mod hostile;
+mod labels;
+mod masks;
+mod scratch;
