@@ -29,6 +29,8 @@ mod dataset;
 mod image_set;
 mod listing;
 
+mod check;
+
 mod jitter;
 mod resample;
 mod transform;
@@ -41,6 +43,7 @@ mod prefetch;
 pub use annotation::{Annotation, BoundingBox, Object};
 pub use atomic::write_atomic;
 pub use batch::Batch;
+pub use check::{DataCheck, ImageCounts, LabelCounts, MaskCounts, Problem, SaliencyCounts, Survey, Work};
 pub use config::{LoaderConfig, TargetView};
 pub use dataset::Dataset;
 pub use decode::{read_gray_image, read_rgb_image};
