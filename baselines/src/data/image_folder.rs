@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::data::text::is_plain;
 use crate::error::{Error, Result};
 
 /// Extensions of images, in the order they are preferred if a name has several.
@@ -25,7 +26,7 @@ impl ImageFolder {
         for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
             // No list can name a file whose name is no text.
             let Ok(file) = entry.map_err(Error::io(folder))?.file_name().into_string() else { continue };
-            let Some(rank) = rank(&file) else { continue };
+            let Some(rank) = rank(&file).filter(|_| is_plain(&file)) else { continue };
             let name = without_extension(&file).to_string();
             let is_better = files.get(&name).is_none_or(|known| (Some(rank), &file) < (self::rank(known), known));
             if is_better {

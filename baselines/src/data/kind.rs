@@ -45,14 +45,7 @@ impl Kind {
         } else if matches!(&source.labels, LabelSource::File(path) if has_extension(path, "csv")) {
             Ok(Self::Folder)
         } else {
-            Err(Error::data(
-                root,
-                format!(
-                    "expected a data set: PASCAL VOC's folders ({IMAGES}, {LISTS}), COCO's \
-                     (annotations/instances_<split>.json), or a CSV of image-level labels beside its images or a \
-                     folder `images`"
-                ),
-            ))
+            Err(unknown(root))
         }
     }
 
@@ -104,6 +97,17 @@ pub(super) fn files_ending(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = entries.filter(|path| has_extension(path, extension) && path.is_file()).collect();
     found.sort();
     found
+}
+
+fn unknown(root: &Path) -> Error {
+    let expected = format!(
+        "expected a data set: PASCAL VOC's folders ({IMAGES}, {LISTS}), COCO's (annotations/instances_<split>.json), \
+         or a CSV of image-level labels beside its images or a folder `images`"
+    );
+    // Where VOC's archive is unpacked, the data set is two folders down.
+    let inner = ["VOC2012", "VOCdevkit/VOC2012"].map(|name| root.join(name)).into_iter().find(|path| path.is_dir());
+    let hint = inner.map_or_else(String::new, |path| format!("; there is one in {}", path.display()));
+    Error::data(root, format!("{expected}{hint}"))
 }
 
 fn has_instances(root: &Path) -> bool {

@@ -17,6 +17,8 @@ use crate::data::npy::read_npy_labels;
 use crate::data::source::{DataSource, LabelSource};
 use crate::error::{Error, Result};
 
+/// What reports call masks labels are taken from.
+pub(super) const MASKS_TITLE: &str = "masks";
 const NPY_FILE: &str = "cls_labels.npy";
 const CSV_FILES: [&str; 2] = ["image_labels.csv", "labels.csv"];
 
@@ -66,7 +68,7 @@ impl LabelPlace {
             Self::Npy(path) | Self::Csv(path) => {
                 path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
             }
-            Self::Masks => "masks".to_string(),
+            Self::Masks => MASKS_TITLE.to_string(),
             Self::Coco => "annotations (COCO JSON)".to_string(),
         }
     }

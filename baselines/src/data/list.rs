@@ -63,8 +63,9 @@ pub(super) fn split_names(split: &str) -> Vec<&str> {
     }
 }
 
-/// Whether a split is VOC's training list with SBD's images, by its name or that of its list.
+/// Whether a split is VOC's training list with SBD's images, by its name or that of its list, `train_aug_id.txt` being
+/// one.
 pub(super) fn is_augmented(split: &str) -> bool {
     let stem = Path::new(split).file_stem().and_then(|stem| stem.to_str()).unwrap_or(split);
-    split_names(stem).len() > 1
+    split_names("trainaug").into_iter().any(|name| stem.starts_with(name))
 }

@@ -8,18 +8,10 @@ use candle_wsss_baselines::data::{Dataset, Mask, write_mask};
 use image::codecs::jpeg::JpegEncoder;
 use image::{GrayImage, ImageBuffer, Luma, RgbImage};
 
-use super::scratch::Scratch;
+use super::scratch::{Scratch, assert_data_error};
 
 fn open(scratch: &Scratch) -> Result<Dataset> {
     Dataset::open(scratch.root(), "train")
-}
-
-/// Fails unless the error is that of invalid data, names `file` and says `message`.
-fn assert_data_error<T: std::fmt::Debug>(scratch: &Scratch, result: Result<T>, file: &str, message: &str) {
-    let error = result.unwrap_err();
-    let (code, text) = (error.exit_code(), error.to_string());
-    assert_eq!(text, format!("{}: {message}", scratch.path(file).display()));
-    assert_eq!(code, 3);
 }
 
 #[test]

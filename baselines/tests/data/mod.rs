@@ -1,9 +1,16 @@
 //! Reading, augmenting, batching.
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
+mod bad_folder;
 mod bad_input;
+mod check;
+mod folder;
+mod garbage;
 mod jitter;
+mod labels;
+mod lists;
 mod loader;
+mod masks;
 mod palette;
 mod prefetch;
 mod resample;

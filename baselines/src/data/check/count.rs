@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::data::check::look::{Defect, Look};
 use crate::data::check::verdict::works;
 use crate::data::check::{DataCheck, ImageCounts, LabelCounts, MaskCounts, Problem, SaliencyCounts};
+use crate::data::labels::MASKS_TITLE;
 use crate::data::listing::Listing;
 use crate::data::source::DataSource;
 use crate::data::voc::{are_vocs, list_length};
@@ -34,6 +35,7 @@ pub(super) fn count(source: &DataSource, listing: &Listing, looks: &[Look]) -> D
         works: Vec::new(),
     };
     check.notes.extend(other_length(source, &names));
+    check.notes.extend(labels_of_masks(&check));
     check.works = works(&check);
     check
 }
@@ -103,6 +105,12 @@ fn problem(defect: Defect, listing: &Listing, looks: &[Look]) -> Option<Problem>
     };
     let count = all.len();
     (count > 0).then(|| Problem { what: defect.title(), count, first: all.into_iter().take(SHOWN).collect() })
+}
+
+fn labels_of_masks(check: &DataCheck) -> Option<Problem> {
+    let text = "numbers of such a run are not those of labels somebody gave; reports say so".to_string();
+    let is_so = check.labels.source == MASKS_TITLE;
+    is_so.then(|| Problem { what: "labels taken from masks", count: check.labels.images, first: vec![text] })
 }
 
 // Numbers on a list of another length are not those papers report.

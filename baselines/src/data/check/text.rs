@@ -7,7 +7,7 @@ use crate::data::check::{DataCheck, Problem};
 /// Width of the first column.
 const KEY: usize = 10;
 /// Width of what can be done.
-const WORK: usize = 32;
+const WORK: usize = 34;
 /// Least width of the names of classes.
 const NAME: usize = 12;
 const TOTAL: f64 = 100.0;
