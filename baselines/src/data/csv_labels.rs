@@ -82,7 +82,7 @@ pub(super) fn read_csv_labels(path: &Path, known: KnownClasses<'_>) -> Result<Cs
     };
     let mut first = BTreeMap::new();
     for record in &records {
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = record.position().map_or(0, |start| line_of(&text, start));
         let row = columns.row(record).and_then(|row| match first.insert(row.name.clone(), line) {
             Some(before) => Err(format!("`{}` is there already, on line {before}", row.name)),
             None => Ok(row),
@@ -93,6 +93,13 @@ pub(super) fn read_csv_labels(path: &Path, known: KnownClasses<'_>) -> Result<Cs
         }
     }
     Ok(table)
+}
+
+// Blank lines before a record are its own to the reader.
+fn line_of(text: &str, start: &csv::Position) -> usize {
+    let rest = usize::try_from(start.byte()).ok().and_then(|byte| text.as_bytes().get(byte..)).unwrap_or_default();
+    let blank = rest.iter().take_while(|byte| b"\r\n".contains(byte)).filter(|byte| **byte == b'\n').count();
+    usize::try_from(start.line()).unwrap_or(usize::MAX).saturating_add(blank)
 }
 
 /// What the columns mean.
@@ -106,8 +113,8 @@ struct Columns {
 enum Form {
     /// Column and class of each column of 0 and 1.
     Values(Vec<(usize, usize)>),
-    /// The column with names; whether spaces part them as well.
-    Names(usize, bool),
+    /// The column with names.
+    Names(usize),
 }
 
 impl Columns {
@@ -129,7 +136,7 @@ impl Columns {
                 let cells: Vec<String> = records.iter().map(of).collect();
                 let spaces = !cells.iter().any(|cell| cell.contains(SEPARATORS));
                 let class_names = known.listed.or(known.usual).map_or_else(|| names_in(&cells, spaces), <[_]>::to_vec);
-                (Form::Names(column, spaces), class_names)
+                (Form::Names(column), class_names)
             }
             None => value_columns(path, header, split, known.listed)?,
         };
@@ -148,7 +155,7 @@ impl Columns {
         }
         let labels = match &self.form {
             Form::Values(columns) => self.of_values(columns, cell)?,
-            Form::Names(column, spaces) => self.of_names(cell(*column), *spaces)?,
+            Form::Names(column) => self.of_names(cell(*column))?,
         };
         let split = self.split.map_or("", cell).to_string();
         Ok(Row { name: name.to_string(), labels, split })
@@ -167,7 +174,7 @@ impl Columns {
         Ok(labels)
     }
 
-    fn of_names(&self, cell: &str, spaces: bool) -> Result<Vec<usize>, String> {
+    fn of_names(&self, cell: &str) -> Result<Vec<usize>, String> {
         let class_of = |name: &str| self.class_names.iter().position(|known| known == name);
         let mut labels = BTreeSet::new();
         for piece in cell.split(SEPARATORS).map(str::trim).filter(|piece| !piece.is_empty()) {
@@ -176,8 +183,7 @@ impl Columns {
                 labels.insert(class);
                 continue;
             }
-            let words: Vec<&str> = if spaces { piece.split_whitespace().collect() } else { vec![piece] };
-            for word in words {
+            for word in piece.split_whitespace() {
                 labels.insert(
                     class_of(word)
                         .ok_or_else(|| format!("unknown class `{word}`; known: {}", self.class_names.join(", ")))?,

@@ -53,5 +53,5 @@ fn nothing_to_look_over() {
     };
     check("/nowhere/at/all", &[], 3, &["/nowhere/at/all", "no such folder"]);
     check(text(place.path()), &[], 3, &["expected a data set"]);
-    check(text(data()), &["--split", "test"], 3, &["test.txt", "there are: train, val"]);
+    check(text(data()), &["--split", "test"], 3, &["test.txt", "there are: train, trainval, val"]);
 }

@@ -157,7 +157,13 @@ fn a_plain_folder_with_bad_rows() {
     csv.push_str("a9,ant\na0,ant\na1,wasp\n");
     scratch.text("labels.csv", &csv);
     let check = check(&scratch.source("train"));
-    assert_eq!(told(&check), [("defects of the list or the table of labels", 2), ("images missing", 1)]);
+    let expected = [
+        ("defects of the list or the table of labels", 2),
+        ("images missing", 1),
+        ("masks missing", 1),
+        ("saliency maps missing", 1),
+    ];
+    assert_eq!(told(&check), expected);
     assert_eq!(
         (check.images.listed, check.images.unlisted, check.kind.as_str()),
         (9, Some(0), "folder with a table of labels")

@@ -102,7 +102,8 @@ impl Scratch {
 pub(super) fn assert_data_error<T: std::fmt::Debug>(scratch: &Scratch, result: Result<T>, file: &str, message: &str) {
     let error = result.unwrap_err();
     let (code, text) = (error.exit_code(), error.to_string());
-    assert_eq!(text, format!("{}: {message}", scratch.path(file).display()));
+    let path = if file.is_empty() { scratch.root().to_path_buf() } else { scratch.path(file) };
+    assert_eq!(text, format!("{}: {message}", path.display()));
     assert_eq!(code, 3);
 }
 
