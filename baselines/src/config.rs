@@ -26,11 +26,13 @@ use crate::train::PolySgdConfig;
 mod overlay;
 
 /// Configurations that come with the program.
-const BUILTIN: [(&str, &str); 5] = [
+const BUILTIN: [(&str, &str); 7] = [
     ("embedded", include_str!("../configs/embedded.toml")),
+    ("photographs", include_str!("../configs/photographs.toml")),
     ("voc12-seam", include_str!("../configs/voc12-seam.toml")),
     ("voc12-eps", include_str!("../configs/voc12-eps.toml")),
     ("voc12-vgg16-oaa", include_str!("../configs/voc12-vgg16-oaa.toml")),
+    ("coco14-eps", include_str!("../configs/coco14-eps.toml")),
     ("pretrain", include_str!("../configs/pretrain.toml")),
 ];
 

@@ -73,7 +73,7 @@ pub enum Command {
 /// Which configuration, and what to change in it.
 #[derive(Clone, Debug, Args)]
 pub struct ConfigSource {
-    /// TOML file, or a built-in: embedded, voc12-seam, voc12-eps, voc12-vgg16-oaa, pretrain
+    /// TOML file, or a built-in: embedded, photographs, voc12-seam, voc12-eps, voc12-vgg16-oaa, coco14-eps, pretrain
     #[arg(long, default_value = "embedded", value_name = "FILE")]
     pub config: String,
     /// Change one field, as in `--set loader.batch_size=4`; may come several times

@@ -2,7 +2,8 @@
 
 use crate::cli::workbench::{data, fails, fails_without, folder, program, succeeds, text, tiny, trained};
 
-const VERBS: [&str; 7] = ["synth", "pretrain", "train", "seeds", "eval", "compare", "config"];
+const VERBS: [&str; 11] =
+    ["synth", "data", "weights", "pretrain", "train", "seeds", "crf", "eval", "viz", "compare", "config"];
 
 #[test]
 fn help_of_every_verb() {

@@ -8,7 +8,8 @@ use candle_wsss_baselines::config::{BaselineConfig, RunConfig};
 use candle_wsss_baselines::seam::SeamConfig;
 use candle_wsss_baselines::train::PolySgdConfig;
 
-const BUILTIN: [&str; 5] = ["embedded", "voc12-seam", "voc12-eps", "voc12-vgg16-oaa", "pretrain"];
+const BUILTIN: [&str; 7] =
+    ["embedded", "photographs", "voc12-seam", "voc12-eps", "voc12-vgg16-oaa", "coco14-eps", "pretrain"];
 
 mod overlay;
 

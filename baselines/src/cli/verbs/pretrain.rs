@@ -28,7 +28,7 @@ pub struct PretrainArgs {
     /// File to write
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-    /// TOML file, or a built-in: embedded, voc12-seam, voc12-eps, voc12-vgg16-oaa, pretrain
+    /// TOML file, or a built-in: embedded, photographs, voc12-seam, voc12-eps, voc12-vgg16-oaa, coco14-eps, pretrain
     #[arg(long, default_value = "pretrain", value_name = "FILE")]
     pub config: String,
     /// Change one field of the configuration, as in `--set train.steps=300`; may come several times
