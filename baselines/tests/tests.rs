@@ -6,6 +6,7 @@ mod fixture;
 
 mod backbone;
 mod cli;
+mod coco;
 mod config;
 mod data;
 mod eps;

@@ -44,6 +44,7 @@ pub use annotation::{Annotation, BoundingBox, Object};
 pub use atomic::write_atomic;
 pub use batch::Batch;
 pub use check::{DataCheck, ImageCounts, LabelCounts, MaskCounts, Problem, SaliencyCounts, Survey, Work};
+pub use coco::{Coco, CocoConfig, CocoImage, Crowd, Overlap};
 pub use config::{LoaderConfig, TargetView};
 pub use dataset::Dataset;
 pub use decode::{read_gray_image, read_rgb_image};
