@@ -7,7 +7,7 @@ use candle_wsss::ClassLayout;
 use image::{GrayImage, RgbImage};
 
 use crate::data::image_set::ImageSet;
-use crate::data::listing::Listing;
+use crate::data::listing::{Listing, Sight};
 use crate::data::mask::Mask;
 use crate::data::masks::MaskPlace;
 use crate::data::source::DataSource;
@@ -35,14 +35,14 @@ impl Dataset {
     /// # Errors
     /// Those of [`ImageSet::open_from`], and when there is no such folder of masks as the source asks for.
     pub fn open_from(source: &DataSource) -> Result<Self> {
-        let listing = Listing::read(source)?;
+        let listing = Listing::read(source, Sight::Masks)?;
         let masks = listing.masks.clone();
         let images = Arc::new(ImageSet::of(source, listing)?);
         if let (Some(asked), false) = (&source.masks, masks.exists()) {
             let folder = source.root.join(asked);
             return Err(Error::data(folder, "expected the folder of masks, there is no such folder"));
         }
-        let has_masks = (0..images.len()).all(|index| masks.is_there(index, images.name(index)));
+        let has_masks = (0..images.len()).all(|index| masks.is_there(images.name(index)));
         Ok(Self { images, masks, has_masks })
     }
 
@@ -132,7 +132,7 @@ impl Dataset {
     /// nor void.
     pub fn mask(&self, index: usize) -> Result<Mask> {
         let mask = self.masks.read(index, self.name(index), self.layout().num_foreground())?;
-        let path = self.masks.path(index, self.name(index));
+        let path = self.masks.path(self.name(index));
         self.images.check_size(index, &path, (mask.width, mask.height))?;
         Ok(mask)
     }

@@ -6,7 +6,7 @@ use candle_wsss::ClassLayout;
 use image::{GrayImage, RgbImage};
 
 use crate::data::decode::{image_size, read_gray_image, read_rgb_image};
-use crate::data::listing::{Found, Listing};
+use crate::data::listing::{Found, Listing, Sight};
 use crate::data::saliency::saliency_path;
 use crate::data::source::DataSource;
 use crate::error::{Error, Result};
@@ -47,7 +47,7 @@ impl ImageSet {
     /// When the list is missing, empty, or names an image twice; when an image or its labels are missing; when labels
     /// are malformed or have an unknown class.
     pub fn open_from(source: &DataSource) -> Result<Self> {
-        Self::of(source, Listing::read(source)?)
+        Self::of(source, Listing::read(source, Sight::Labels)?)
     }
 
     // All were looked at, and the first bad one in the list's order is reported, whatever the threads did.
@@ -99,8 +99,8 @@ impl ImageSet {
         &self.entries[index].labels
     }
 
-    /// Where the labels are from: `annotations (XML)`, `annotations (COCO JSON)`, the name of a file such as
-    /// `cls_labels.npy`, or `masks`. Numbers of a run with the last are not those of weak supervision by image-level
+    /// Where the labels are from: `annotations (XML)`, the name of a file such as `cls_labels.npy` or
+    /// `instances_train2014.json`, or `masks`. Numbers of a run with the last are not those of weak supervision by image-level
     /// labels somebody gave, and reports say so.
     pub fn label_source(&self) -> &str {
         &self.label_source

@@ -40,9 +40,11 @@ impl Kind {
             Ok(Self::Coco)
         } else if has("ImageSets") || (has(IMAGES) && has(ANNOTATIONS)) {
             Ok(Self::Voc)
-        } else if has("images") || has(IMAGES) || !files_ending(root, "csv").is_empty() {
-            Ok(Self::Folder)
-        } else if matches!(&source.labels, LabelSource::File(path) if has_extension(path, "csv")) {
+        } else if has("images")
+            || has(IMAGES)
+            || !files_ending(root, "csv").is_empty()
+            || matches!(source.labels, LabelSource::File(_))
+        {
             Ok(Self::Folder)
         } else {
             Err(unknown(root))

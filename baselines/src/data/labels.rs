@@ -65,11 +65,9 @@ impl LabelPlace {
     pub(super) fn title(&self) -> String {
         match self {
             Self::Xml(_) => "annotations (XML)".to_string(),
-            Self::Npy(path) | Self::Csv(path) => {
-                path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
-            }
+            Self::Npy(path) | Self::Csv(path) => file_name(path),
             Self::Masks => MASKS_TITLE.to_string(),
-            Self::Coco => "annotations (COCO JSON)".to_string(),
+            Self::Coco => "annotations (JSON)".to_string(),
         }
     }
 
@@ -80,6 +78,11 @@ impl LabelPlace {
             _ => None,
         }
     }
+}
+
+/// The last part of a path.
+pub(super) fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
 fn usual_place(source: &DataSource, kind: Kind) -> Result<LabelPlace> {

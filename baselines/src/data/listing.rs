@@ -10,15 +10,15 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::data::classes::{CLASSES_FILE, read_class_names};
-use crate::data::coco::Coco;
+use crate::data::coco::{Coco, CocoConfig};
 use crate::data::csv_labels::KnownClasses;
 use crate::data::image_folder::ImageFolder;
 use crate::data::kind::{Kind, LISTS, files_ending, has_extension};
-use crate::data::labels::{LabelPlace, Labels, LabelsRead, Rows};
+use crate::data::labels::{LabelPlace, Labels, LabelsRead, Rows, file_name};
 use crate::data::list::{read_list, split_names};
 use crate::data::masks::MaskPlace;
 use crate::data::saliency::saliency_folder;
-use crate::data::source::DataSource;
+use crate::data::source::{DataSource, LabelSource};
 use crate::data::text::is_plain;
 use crate::data::voc::VOC_CLASSES;
 use crate::error::{Error, Result};
@@ -54,40 +54,54 @@ pub(super) struct Found {
     pub(super) labels: Option<Result<Vec<usize>>>,
 }
 
+/// What a data set is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// Training: images and labels.
+    Labels,
+    /// Evaluation: masks as well.
+    Masks,
+}
+
 impl Listing {
     /// Reads lists and labels.
     ///
     /// # Errors
     /// When there is no such data set, list or folder of images, or it is unknown which classes there are.
-    pub(super) fn read(source: &DataSource) -> Result<Self> {
+    pub(super) fn read(source: &DataSource, sight: Sight) -> Result<Self> {
         match Kind::of(source)? {
-            Kind::Coco => coco(source),
+            Kind::Coco => coco(source, sight),
             kind => files(source, kind),
         }
     }
 }
 
-fn coco(source: &DataSource) -> Result<Listing> {
-    let coco = Arc::new(Coco::open(source)?);
+fn coco(source: &DataSource, sight: Sight) -> Result<Listing> {
+    // Polygons are most of what there is to read and to keep.
+    let coco = match sight {
+        Sight::Labels if source.labels != LabelSource::Masks => Coco::open_labels(source, &CocoConfig::default())?,
+        _ => Coco::open(source)?,
+    };
+    let coco = Arc::new(coco);
     let masks = match &source.masks {
         Some(folder) => MaskPlace::Folder(source.root.join(folder)),
-        None => MaskPlace::Coco(Arc::clone(&coco)),
+        None => MaskPlace::Coco(Arc::clone(&coco), coco.has_masks()),
     };
-    let place = LabelPlace::find(source, Kind::Coco)?;
-    let label_source = place.title();
+    let place = LabelPlace::find(source, Kind::Coco);
+    let label_source = label_source(&place, Some(coco.annotations()));
     let known = KnownClasses { listed: Some(&coco.class_names), usual: None };
     let mut problems = Vec::new();
-    let labels = read_labels(Ok(place), known, &masks, Some(&coco), &mut problems).map(|read| read.labels);
+    let labels = read_labels(place, known, &masks, Some(&coco), &mut problems).map(|read| read.labels);
     let images = coco.images.par_iter().enumerate().map(|(index, image)| Found {
         name: image.name.clone(),
-        image: expect_file(&image.path),
+        image: Ok(image.path.clone()),
         labels: labels.as_ref().map(|labels| labels.of(index, &image.name, &coco.class_names)),
     });
     Ok(Listing {
         kind: Kind::Coco,
         class_names: coco.class_names.clone(),
         label_source,
-        list: source.root.join("annotations"),
+        list: coco.annotations().to_path_buf(),
         images: images.collect(),
         masks,
         saliency: saliency_folder(source)?,
@@ -96,11 +110,12 @@ fn coco(source: &DataSource) -> Result<Listing> {
     })
 }
 
-fn expect_file(path: &Path) -> Result<PathBuf> {
-    if path.is_file() {
-        return Ok(path.to_path_buf());
+fn label_source(place: &Result<LabelPlace>, json: Option<&Path>) -> String {
+    match (place, json) {
+        (Ok(LabelPlace::Coco), Some(json)) => file_name(json),
+        (Ok(place), _) => place.title(),
+        (Err(_), _) => "none".to_string(),
     }
-    Err(Error::data(path, "expected an image, there is no such file"))
 }
 
 fn files(source: &DataSource, kind: Kind) -> Result<Listing> {
@@ -110,7 +125,7 @@ fn files(source: &DataSource, kind: Kind) -> Result<Listing> {
     let usual = (kind == Kind::Voc).then_some(&vocs[..]);
     let masks = MaskPlace::Folder(kind.masks(source));
     let place = LabelPlace::find(source, kind);
-    let label_source = place.as_ref().map_or_else(|_| "none".to_string(), LabelPlace::title);
+    let label_source = label_source(&place, None);
     let csv_folder = place.as_ref().ok().and_then(LabelPlace::csv_folder).map(Path::to_path_buf);
     let mut problems = Vec::new();
     let known = KnownClasses { listed: listed.as_deref(), usual };

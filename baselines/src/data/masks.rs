@@ -16,36 +16,40 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug)]
 pub(super) enum MaskPlace {
     Folder(PathBuf),
-    Coco(Arc<Coco>),
+    /// Polygons, and whether every annotation has one.
+    Coco(Arc<Coco>, bool),
 }
 
 impl MaskPlace {
     /// The file a mask comes from.
-    pub(super) fn path(&self, index: usize, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         match self {
             Self::Folder(folder) => folder.join(format!("{name}.png")),
-            Self::Coco(coco) => coco.images[index].path.clone(),
+            Self::Coco(coco, _) => coco.annotations().to_path_buf(),
         }
     }
 
     /// Whether an image has one.
-    pub(super) fn is_there(&self, index: usize, name: &str) -> bool {
-        matches!(self, Self::Coco(_)) || self.path(index, name).is_file()
+    pub(super) fn is_there(&self, name: &str) -> bool {
+        match self {
+            Self::Folder(_) => self.path(name).is_file(),
+            Self::Coco(_, has_masks) => *has_masks,
+        }
     }
 
     /// Whether there is anything at all.
     pub(super) fn exists(&self) -> bool {
         match self {
             Self::Folder(folder) => folder.is_dir(),
-            Self::Coco(_) => true,
+            Self::Coco(_, has_masks) => *has_masks,
         }
     }
 
     /// Reads a mask whatever its values.
     pub(super) fn read_any(&self, index: usize, name: &str) -> Result<Mask> {
         match self {
-            Self::Folder(_) => read_mask(self.path(index, name)),
-            Self::Coco(coco) => coco.mask(index),
+            Self::Folder(_) => read_mask(self.path(name)),
+            Self::Coco(coco, _) => coco.mask(index),
         }
     }
 
@@ -53,7 +57,7 @@ impl MaskPlace {
     pub(super) fn read(&self, index: usize, name: &str, classes: usize) -> Result<Mask> {
         let mask = self.read_any(index, name)?;
         match out_of_range(&mask, classes) {
-            Some(reason) => Err(Error::data(self.path(index, name), reason)),
+            Some(reason) => Err(Error::data(self.path(name), reason)),
             None => Ok(mask),
         }
     }

@@ -4,6 +4,7 @@
 mod bad_folder;
 mod bad_input;
 mod check;
+mod coco;
 mod folder;
 mod garbage;
 mod jitter;
@@ -11,6 +12,7 @@ mod labels;
 mod lists;
 mod loader;
 mod masks;
+mod npy;
 mod palette;
 mod prefetch;
 mod resample;

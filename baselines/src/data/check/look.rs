@@ -133,8 +133,8 @@ impl Look {
 
     fn mask(&mut self, listing: &Listing, index: usize, image: Option<&PathBuf>) {
         let (masks, name) = (&listing.masks, &listing.images[index].name);
-        let path = masks.path(index, name);
-        self.has_mask = masks.is_there(index, name);
+        let path = masks.path(name);
+        self.has_mask = masks.is_there(name);
         if !self.has_mask {
             // None at all is no defect: masks are for evaluation.
             if masks.exists() {

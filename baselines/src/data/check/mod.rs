@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::data::listing::Listing;
+use crate::data::listing::{Listing, Sight};
 use crate::data::source::DataSource;
 use crate::error::{Error, Result};
 
@@ -135,7 +135,7 @@ impl Survey {
     /// When there is no such data set, list or folder of images, or it is unknown which classes there are: without them
     /// there is nothing to look over.
     pub fn open(source: &DataSource) -> Result<Self> {
-        Ok(Self { source: source.clone(), listing: Listing::read(source)? })
+        Ok(Self { source: source.clone(), listing: Listing::read(source, Sight::Masks)? })
     }
 
     /// Images to look at.
