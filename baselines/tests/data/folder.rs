@@ -56,7 +56,7 @@ fn names_of_classes_stand_apart_in_every_way() {
         "image,labels\na0.png,ant\na1.png,cat;bee\na2.png,\na3.png,bee;ant;cat\n",
         "file,Label\na0,ant\na1,cat | bee\na2, \na3,bee|ant|cat\n",
         "image;labels\na0;ant\na1;cat|bee\na2;\na3;bee|ant|cat\n",
-        "image\tclasses\na0\tant\na1\tcat,bee\na2\t\na3\tbee ant cat\n",
+        "image\tclasses\na0\tant\na1\tcat,bee\na2\t\na3\tbee,ant,cat\n",
         "image,labels\n\"a0\",\"ant\"\n\n\"a1\",\"cat,bee\"\na2,\"\"\na3,\"bee, ant, cat\"\n",
         "id,ant,bee,cat\na0,1,0,0\na1,0, 1,1\na2,0,0,0\na3,1,1,1\n",
         "id;ant;bee;cat\r\na0.JPG;1;0;0\r\na1;0;1;1\r\na2;0;0;0\r\na3;1;1;1\r\n",
