@@ -5,8 +5,8 @@ use candle_wsss::ops::{Corners, resize_bilinear};
 use candle_wsss::{ImageLabels, Pair, Progress, View};
 
 use crate::data::config::LoaderConfig;
+use crate::data::image_set::ImageSet;
 use crate::data::transform::Sample;
-use crate::data::voc::ImageSet;
 use crate::error::Result;
 
 /// What one training step is given.

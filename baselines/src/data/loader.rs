@@ -8,9 +8,9 @@ use candle_wsss::{Progress, Sampler, SeededSampler};
 
 use crate::data::batch::{Batch, HostBatch};
 use crate::data::config::LoaderConfig;
+use crate::data::image_set::ImageSet;
 use crate::data::prefetch::Prefetch;
 use crate::data::transform::{Augmentation, Sample};
-use crate::data::voc::ImageSet;
 use crate::error::{Error, Result};
 
 /// Makes training batches.

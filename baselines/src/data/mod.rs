@@ -1,18 +1,35 @@
-//! Data sets in PASCAL VOC layout: reading, augmenting, batching.
+//! Data sets: reading, augmenting, batching.
 //!
+//! A [`DataSource`] names a part of one: PASCAL VOC's folders, COCO's JSON, or images beside a CSV of labels.
 //! [`ImageSet`] is what training may see: images, image-level labels, saliency. [`Dataset`] adds the masks and is for
 //! evaluation only; [`Loader`] takes an [`ImageSet`], so no mask can reach a loss.
 
 mod annotation;
 mod atomic;
-mod coco;
 mod decode;
 mod label_table;
 mod mask;
 mod npy;
 mod palette;
 mod source;
+mod text;
+
+mod classes;
+mod coco;
+mod csv_labels;
+mod image_folder;
+mod kind;
+mod labels;
+mod list;
+mod masks;
+mod saliency;
 mod voc;
+
+mod dataset;
+mod image_set;
+mod listing;
+
+mod check;
 
 mod planes;
 
@@ -29,9 +46,12 @@ mod prefetch;
 pub use annotation::{Annotation, BoundingBox, Object};
 pub use atomic::write_atomic;
 pub use batch::Batch;
+pub use check::{DataCheck, ImageCounts, LabelCounts, MaskCounts, Problem, SaliencyCounts, Survey, Work};
 pub use coco::{Coco, CocoConfig, CocoImage, Crowd, Overlap};
 pub use config::{LoaderConfig, Resampling, ResizeMode, TargetView};
+pub use dataset::Dataset;
 pub use decode::{read_gray_image, read_rgb_image};
+pub use image_set::ImageSet;
 pub use jitter::{Adjustment, Jitter};
 pub use label_table::LabelTable;
 pub use loader::Loader;
@@ -42,4 +62,4 @@ pub use prefetch::Prefetch;
 pub use resample::{Filter, PassOrder, resize, resize_in_order};
 pub use source::{DataSource, LabelSource};
 pub use transform::{Augmentation, ResizeTo, Sample};
-pub use voc::{Dataset, ImageSet, VOC_CLASSES};
+pub use voc::VOC_CLASSES;

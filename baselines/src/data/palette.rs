@@ -1,5 +1,6 @@
 //! Masks as palette PNG files in VOC's colours.
 
+use std::collections::BTreeMap;
 use std::io::{self, Cursor, Write};
 use std::path::Path;
 
@@ -67,10 +68,11 @@ pub fn write_indexed_png(writer: &mut dyn Write, mask: &Mask) -> io::Result<()> 
 
 /// Reads a mask: the indices of an 8 bit palette PNG (whatever its colours), or the values of an 8 bit gray one.
 ///
-/// Palette files of fewer bits, which some tools write for few classes, are read as well.
+/// Palette files of fewer bits, which some tools write for few classes, are read as well, and so are files of colours
+/// if every one of them is a colour of VOC's palette, whose index it then stands for.
 ///
 /// # Errors
-/// When the file is missing, damaged, or of another kind: colours are not labels.
+/// When the file is missing, damaged, or of another kind: other colours are not labels.
 pub fn read_mask(path: impl AsRef<Path>) -> Result<Mask> {
     let path = path.as_ref();
     let bytes = read_file(path, "a mask")?;
@@ -79,10 +81,11 @@ pub fn read_mask(path: impl AsRef<Path>) -> Result<Mask> {
     decoder.set_transformations(Transformations::IDENTITY);
     let mut reader = decoder.read_info().map_err(bad)?;
     let (color, depth) = (reader.info().color_type, reader.info().bit_depth);
-    if !matches!((color, depth), (ColorType::Indexed, _) | (ColorType::Grayscale, BitDepth::Eight)) {
+    if !is_readable(color, depth) {
+        let is = format!("{} bit {}", depth as u8, color_name(color));
         return Err(Error::data(
             path,
-            format!("expected an 8 bit palette or gray PNG, is {} bit {}", depth as u8, color_name(color)),
+            format!("expected an 8 bit palette or gray PNG, or one in VOC's colours; is {is}"),
         ));
     }
     let (width, height) = (reader.info().width as usize, reader.info().height as usize);
@@ -90,8 +93,44 @@ pub fn read_mask(path: impl AsRef<Path>) -> Result<Mask> {
     let mut packed = vec![0; len];
     let frame = reader.next_frame(&mut packed).map_err(bad)?;
     reader.finish().map_err(bad)?;
-    let data = unpack(&packed, width, height, frame.line_size, depth as usize);
+    let data = match color {
+        ColorType::Indexed | ColorType::Grayscale => unpack(&packed, width, height, frame.line_size, depth as usize),
+        _ => indices(&packed, color.samples()).map_err(|(at, is)| {
+            let (x, y) = (at % width, at / width);
+            let expected = "expected a palette or gray PNG of values, or one in VOC's colours";
+            Error::data(path, format!("pixel ({x}, {y}) {is}; {expected}"))
+        })?,
+    };
     Ok(Mask { width, height, data })
+}
+
+fn is_readable(color: ColorType, depth: BitDepth) -> bool {
+    match color {
+        ColorType::Indexed => true,
+        ColorType::Grayscale | ColorType::Rgb | ColorType::Rgba => depth == BitDepth::Eight,
+        ColorType::GrayscaleAlpha => false,
+    }
+}
+
+// The index of every colour; else the first pixel without one, and what it is.
+fn indices(pixels: &[u8], samples: usize) -> Result<Vec<u8>, (usize, String)> {
+    let known: BTreeMap<[u8; 3], u8> = color_map().into_iter().zip(0..=255).collect();
+    let mut last = ([0; 3], 0);
+    let index_of = |(at, pixel): (usize, &[u8])| {
+        let color = [pixel[0], pixel[1], pixel[2]];
+        if pixel.get(3).is_some_and(|opacity| *opacity != u8::MAX) {
+            return Err((at, "is transparent".to_string()));
+        }
+        // Neighbours mostly have the same.
+        if color != last.0 {
+            let [red, green, blue] = color;
+            let none =
+                || (at, format!("has the colour ({red}, {green}, {blue}), which stands for no value in VOC's palette"));
+            last = (color, *known.get(&color).ok_or_else(none)?);
+        }
+        Ok(last.1)
+    };
+    pixels.chunks_exact(samples).enumerate().map(index_of).collect()
 }
 
 fn unpack(packed: &[u8], width: usize, height: usize, line: usize, bits: usize) -> Vec<u8> {

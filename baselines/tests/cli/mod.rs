@@ -5,6 +5,7 @@
 mod bad_checkpoint;
 mod bad_data;
 mod compare;
+mod data_check;
 mod divergence;
 mod evaluation;
 mod interrupt;

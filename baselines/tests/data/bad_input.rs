@@ -8,18 +8,10 @@ use candle_wsss_baselines::data::{Dataset, Mask, write_mask};
 use image::codecs::jpeg::JpegEncoder;
 use image::{GrayImage, ImageBuffer, Luma, RgbImage};
 
-use super::scratch::Scratch;
+use super::scratch::{Scratch, assert_data_error};
 
 fn open(scratch: &Scratch) -> Result<Dataset> {
     Dataset::open(scratch.root(), "train")
-}
-
-/// Fails unless the error is that of invalid data, names `file` and says `message`.
-fn assert_data_error<T: std::fmt::Debug>(scratch: &Scratch, result: Result<T>, file: &str, message: &str) {
-    let error = result.unwrap_err();
-    let (code, text) = (error.exit_code(), error.to_string());
-    assert_eq!(text, format!("{}: {message}", scratch.path(file).display()));
-    assert_eq!(code, 3);
 }
 
 #[test]
@@ -32,10 +24,13 @@ fn no_folder() {
 fn no_such_split() {
     let scratch = Scratch::new(1);
     let file = "ImageSets/Segmentation/test.txt";
-    let message = "expected the list of split `test`, there is no such file";
+    let message = "expected the list of split `test`, there is no such file; there are: train";
     assert_data_error(&scratch, Dataset::open(scratch.root(), "test"), file, message);
     let error = Dataset::open(scratch.root(), "../train").unwrap_err();
-    assert_eq!(error.to_string(), "split: expected the name of a list, such as `train`, got `../train`");
+    assert_eq!(
+        error.to_string(),
+        "split: expected the name of a list, such as `train`, or the path of one ending in .txt, got `../train`"
+    );
     assert_eq!(error.exit_code(), 2);
 }
 
@@ -50,10 +45,12 @@ fn bad_lists() {
         ("..\n", "line 1: expected the name of an image without its folder, got `..`"),
         ("a\\b\n", "line 1: expected the name of an image without its folder, got `a\\b`"),
         (
-            "/JPEGImages/a0.jpg /SegmentationClass/a0.png\n",
-            "line 1: expected the name of an image without its folder, got \
-             `/JPEGImages/a0.jpg /SegmentationClass/a0.png`",
+            "a1\n/JPEGImages/../a0.jpg /SegmentationClass/a0.png\n",
+            "line 2: expected the name of an image without its folder, got \
+             `/JPEGImages/../a0.jpg /SegmentationClass/a0.png`",
         ),
+        ("a1\n/JPEGImages/\n", "line 2: expected the name of an image without its folder, got `/JPEGImages/`"),
+        ("a1\n/JPEGImages/a1.jpg x.png\n", "line 2: `a1` is there already, on line 1"),
     ] {
         scratch.text(list, text);
         assert_data_error(&scratch, open(&scratch), list, message);
@@ -175,10 +172,25 @@ fn masks_of_another_kind() {
     let scratch = Scratch::new(1);
     let set = open(&scratch).unwrap();
     let file = "SegmentationClass/a0.png";
-    scratch.write(file, |path| RgbImage::new(24, 20).save(path).unwrap());
-    assert_data_error(&scratch, set.mask(0), file, "expected an 8 bit palette or gray PNG, is 8 bit RGB");
+    let mut colours = RgbImage::new(24, 20);
+    colours.put_pixel(3, 2, image::Rgb([128, 1, 0]));
+    scratch.write(file, |path| colours.save(path).unwrap());
+    let message = "pixel (3, 2) has the colour (128, 1, 0), which stands for no value in VOC's palette; expected a \
+                   palette or gray PNG of values, or one in VOC's colours";
+    assert_data_error(&scratch, set.mask(0), file, message);
+    scratch.write(file, |path| ImageBuffer::<image::Rgb<u16>, _>::new(24, 20).save(path).unwrap());
+    let message = "expected an 8 bit palette or gray PNG, or one in VOC's colours; is 16 bit RGB";
+    assert_data_error(&scratch, set.mask(0), file, message);
+    scratch.write(file, |path| image::RgbaImage::new(24, 20).save(path).unwrap());
+    let message = "pixel (0, 0) is transparent; expected a palette or gray PNG of values, or one in VOC's colours";
+    assert_data_error(&scratch, set.mask(0), file, message);
     scratch.write(file, |path| ImageBuffer::<Luma<u16>, _>::new(24, 20).save(path).unwrap());
-    assert_data_error(&scratch, set.mask(0), file, "expected an 8 bit palette or gray PNG, is 16 bit gray");
+    assert_data_error(
+        &scratch,
+        set.mask(0),
+        file,
+        "expected an 8 bit palette or gray PNG, or one in VOC's colours; is 16 bit gray",
+    );
     let jpeg = scratch.path("mask.jpg");
     GrayImage::new(24, 20).save(&jpeg).unwrap();
     fs::rename(jpeg, scratch.path(file)).unwrap();

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use candle_wsss_baselines::data::{Annotation, BoundingBox, Mask, Object, VOID, write_mask};
+use candle_wsss_baselines::Result;
+use candle_wsss_baselines::data::{Annotation, BoundingBox, DataSource, Dataset, Mask, Object, VOID, write_mask};
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use tempfile::TempDir;
 
@@ -44,6 +45,24 @@ impl Scratch {
         this
     }
 
+    /// The same images as a plain folder: `images`, `labels.csv` with names of classes, `masks`; no list.
+    pub(super) fn folder(images: usize) -> Self {
+        let this = Self::new(images);
+        let set = Dataset::open(this.root(), "train").unwrap();
+        let mut csv = "image,labels\n".to_string();
+        for i in 0..images {
+            let names: Vec<&str> = set.labels(i).iter().map(|class| CLASSES[*class]).collect();
+            csv.push_str(&format!("a{i}.png,{}\n", names.join(" ")));
+        }
+        for old in ["Annotations", "ImageSets"] {
+            this.remove_all(old);
+        }
+        this.rename("JPEGImages", "images");
+        this.rename("SegmentationClass", "masks");
+        this.text("labels.csv", &csv);
+        this
+    }
+
     pub(super) fn root(&self) -> &Path {
         self.0.path()
     }
@@ -62,9 +81,30 @@ impl Scratch {
         write(&path);
     }
 
+    pub(super) fn remove_all(&self, folder: &str) {
+        fs::remove_dir_all(self.path(folder)).unwrap();
+    }
+
+    pub(super) fn rename(&self, from: &str, to: &str) {
+        fs::rename(self.path(from), self.path(to)).unwrap();
+    }
+
+    pub(super) fn source(&self, split: &str) -> DataSource {
+        DataSource::new(self.root(), split)
+    }
+
     pub(super) fn remove(&self, file: &str) {
         fs::remove_file(self.path(file)).unwrap();
     }
+}
+
+/// Fails unless the error is that of invalid data, names `file` and says `message`.
+pub(super) fn assert_data_error<T: std::fmt::Debug>(scratch: &Scratch, result: Result<T>, file: &str, message: &str) {
+    let error = result.unwrap_err();
+    let (code, text) = (error.exit_code(), error.to_string());
+    let path = if file.is_empty() { scratch.root().to_path_buf() } else { scratch.path(file) };
+    assert_eq!(text, format!("{}: {message}", path.display()));
+    assert_eq!(code, 3);
 }
 
 fn annotation(classes: &[usize]) -> String {
