@@ -20,7 +20,8 @@ fn whole_matrix(maps: &Tensor, unit: &Tensor) -> Tensor {
 #[test]
 fn tiles_give_what_the_whole_matrix_gives() {
     // Less than a tile, its edges, several of them.
-    for (images, classes, dim, pixels) in [(2, 3, 4, 7), (1, 2, 1, 1), (1, 1, 6, 256), (2, 4, 5, 257), (1, 3, 8, 1100)] {
+    for (images, classes, dim, pixels) in [(2, 3, 4, 7), (1, 2, 1, 1), (1, 1, 6, 256), (2, 4, 5, 257), (1, 3, 8, 1100)]
+    {
         let (maps, unit) = inputs(images, classes, dim, pixels);
         let got = affinity_mean(&maps, &unit, EPSILON).unwrap();
         assert_close("float64", &got, &whole_matrix(&maps, &unit), 1e-13).unwrap();

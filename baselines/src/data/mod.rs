@@ -24,7 +24,8 @@ mod loader;
 mod prefetch;
 
 pub use annotation::{Annotation, BoundingBox, Object};
-pub use atomic::write_atomic;
+pub(crate) use atomic::UNFINISHED;
+pub use atomic::{write_atomic, write_atomic_new};
 pub use batch::Batch;
 pub use config::{LoaderConfig, TargetView};
 pub use decode::{read_gray_image, read_rgb_image};

@@ -94,7 +94,13 @@ fn sums<T: Real>(unit: Matrices<'_, T>, maps: Matrices<'_, T>, start: usize, til
             }
         }
         let tile = Matrix::new(tile, height, width, width);
-        product(Threads::One, MatrixMut::new(&mut sums, maps.rows, width, width), true, maps.columns(row, height), tile);
+        product(
+            Threads::One,
+            MatrixMut::new(&mut sums, maps.rows, width, width),
+            true,
+            maps.columns(row, height),
+            tile,
+        );
     }
     sums
 }
@@ -105,7 +111,7 @@ fn means<T: Real>(mut sums: Vec<T>, classes: usize, epsilon: T) -> Vec<T> {
     let (rows, divisors) = sums.split_at_mut(classes * width);
     for row in rows.chunks_exact_mut(width) {
         for (value, &divisor) in row.iter_mut().zip(divisors.iter()) {
-            *value = *value / (divisor + epsilon);
+            *value /= divisor + epsilon;
         }
     }
     sums.truncate(classes * width);
