@@ -88,10 +88,8 @@ fn sums<T: Real>(unit: Matrices<'_, T>, maps: Matrices<'_, T>, start: usize, til
         let (left, right) = (unit.columns(row, height).transposed(), unit.columns(start, width));
         product(Threads::One, MatrixMut::new(tile, height, width, width), false, left, right);
         for value in tile.iter_mut() {
-            // A NaN stays one.
-            if *value <= T::zero() {
-                *value = T::zero();
-            }
+            // Written whatever it is, since no processor guesses signs. A NaN stays one.
+            *value = if *value <= T::zero() { T::zero() } else { *value };
         }
         let tile = Matrix::new(tile, height, width, width);
         product(
