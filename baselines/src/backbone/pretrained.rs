@@ -64,21 +64,29 @@ impl BackboneConfig {
     /// # Errors
     /// When the configuration is out of range.
     pub fn parameter_names(&self) -> Result<BTreeSet<String>> {
-        let names = Names::default();
-        self.build(VarBuilder::from_backend(Box::new(names.clone()), DType::F32, Device::Cpu))?;
-        let names = names.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(names.clone())
+        Ok(self.parameter_shapes()?.into_keys().collect())
+    }
+
+    /// Shapes of the trunk's parameters and statistics by their names below its scope.
+    ///
+    /// # Errors
+    /// When the configuration is out of range.
+    pub fn parameter_shapes(&self) -> Result<BTreeMap<String, Vec<usize>>> {
+        let shapes = Shapes::default();
+        self.build(VarBuilder::from_backend(Box::new(shapes.clone()), DType::F32, Device::Cpu))?;
+        let shapes = shapes.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(shapes.clone())
     }
 }
 
-/// Remembers what it was asked for, and gives zeros.
+/// Remembers what it was asked for, and gives one zero that looks like many.
 #[derive(Clone, Default)]
-struct Names(Arc<Mutex<BTreeSet<String>>>);
+struct Shapes(Arc<Mutex<BTreeMap<String, Vec<usize>>>>);
 
-impl SimpleBackend for Names {
+impl SimpleBackend for Shapes {
     fn get(&self, shape: Shape, name: &str, _: Init, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_string());
-        Tensor::zeros(shape, dtype, device)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_string(), shape.dims().to_vec());
+        Tensor::zeros((), dtype, device)?.broadcast_as(shape)
     }
 
     fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> candle_core::Result<Tensor> {

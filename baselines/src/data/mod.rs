@@ -33,7 +33,7 @@ pub use jitter::{Adjustment, Jitter};
 pub use label_table::LabelTable;
 pub use loader::Loader;
 pub use mask::{BACKGROUND, MAX_CLASSES, Mask, VOID};
-pub use npy::read_npy_labels;
+pub use npy::{read_npy_labels, write_npy_maps};
 pub use palette::{color_map, read_mask, write_indexed_png, write_mask};
 pub use prefetch::Prefetch;
 pub use resample::{Filter, resize};

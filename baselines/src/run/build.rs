@@ -13,7 +13,8 @@ use crate::backbone::load_pretrained;
 use crate::config::RunConfig;
 use crate::error::{Error, Result};
 use crate::train::PolySgd;
-use crate::train::checkpoint::{self, Checkpoint};
+use crate::train::checkpoint::{Checkpoint, METADATA_KEY};
+use crate::weights::{map_names, read_weights, safetensors_metadata};
 
 /// Start weights that come with the program, and their name in a configuration.
 const EMBEDDED_NAME: &str = "embedded";
@@ -83,13 +84,13 @@ fn stack(
 
 fn load_start(config: &RunConfig, model: &Model, weights: &str, device: &Device) -> Result<()> {
     let path = Path::new(weights);
-    let bytes = match weights {
-        EMBEDDED_NAME => Cow::Borrowed(EMBEDDED_WEIGHTS),
-        _ => Cow::Owned(std::fs::read(path).map_err(Error::input(path, "start weights"))?),
+    let bytes = if weights == EMBEDDED_NAME {
+        Cow::Borrowed(EMBEDDED_WEIGHTS)
+    } else if is_checkpoint(path)? {
+        Cow::Owned(std::fs::read(path).map_err(Error::io(path))?)
+    } else {
+        return load_trunk(config, model, path);
     };
-    if checkpoint::is_foreign(&bytes) {
-        return load_trunk(config, model, &bytes, path, device);
-    }
     let checkpoint = Checkpoint::from_bytes(&bytes, path, device)?;
     let trained_with = checkpoint.info.regularizers;
     let tensors: BTreeMap<String, Tensor> = checkpoint
@@ -115,13 +116,22 @@ fn load_start(config: &RunConfig, model: &Model, weights: &str, device: &Device)
     Ok(())
 }
 
-// Weights of the trunk alone, under the names of its paper's code: what ImageNet weights come as.
-fn load_trunk(config: &RunConfig, model: &Model, bytes: &[u8], path: &Path, device: &Device) -> Result<()> {
+// Whether the file is one of this program.
+fn is_checkpoint(path: &Path) -> Result<bool> {
+    let metadata = safetensors_metadata(path).map_err(|err| match err {
+        Error::Data { .. } if !path.exists() => Error::data(path, "expected start weights, there is no such file"),
+        err => err,
+    })?;
+    Ok(metadata.is_some_and(|entries| entries.contains_key(METADATA_KEY)))
+}
+
+// Weights of another program, in its format and under its names: the trunk's part of them.
+fn load_trunk(config: &RunConfig, model: &Model, path: &Path) -> Result<()> {
     let trunk = config.baseline.backbone();
-    let misfit = |err: String| Error::data(path, format!("start weights of a {} trunk: {err}", trunk.name()));
-    let tensors = candle_core::safetensors::load_buffer(bytes, device).map_err(|err| misfit(err.to_string()))?;
-    let tensors = tensors.into_iter().collect();
-    load_pretrained(trunk, &model.store, MODEL_SCOPE, &tensors).map(drop).map_err(|err| misfit(err.to_string()))
+    let mapped = map_names(&read_weights(path)?, trunk)?;
+    mapped.expect_whole(path)?;
+    let misfit = |err: candle_wsss::Error| Error::data(path, format!("weights of a {} trunk: {err}", trunk.name()));
+    load_pretrained(trunk, &model.store, MODEL_SCOPE, &mapped.tensors).map(drop).map_err(misfit)
 }
 
 impl Model {

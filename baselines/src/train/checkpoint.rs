@@ -18,7 +18,8 @@ use crate::train::optim::PolySgd;
 /// Name and version of the format.
 pub const FORMAT: &str = "candle-wsss/1";
 
-const METADATA_KEY: &str = "candle-wsss";
+/// Entry of the header that only files of this program have.
+pub(crate) const METADATA_KEY: &str = "candle-wsss";
 const MEMORY: &str = "memory.";
 const OPTIM: &str = "optim.";
 
@@ -109,12 +110,6 @@ pub fn expect_finite(step: usize, tensors: &[(String, Tensor)]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Whether the bytes are a safetensors file that says nothing of this program: weights of another one.
-pub fn is_foreign(bytes: &[u8]) -> bool {
-    SafeTensors::read_metadata(bytes)
-        .is_ok_and(|(_, header)| !header.metadata().as_ref().is_some_and(|entries| entries.contains_key(METADATA_KEY)))
 }
 
 impl Checkpoint {
