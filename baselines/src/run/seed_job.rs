@@ -6,7 +6,7 @@ use std::time::Instant;
 use image::RgbImage;
 
 use crate::crf::{self, CrfConfig};
-use crate::data::{ImageSet, Mask, write_mask};
+use crate::data::{ImageSet, Mask, write_mask, write_npy_maps};
 use crate::error::{Error, Result};
 use crate::infer::{self, GridSeeds, Precision, SeedMaps};
 use crate::run::in_turn::for_each_in_turn;
@@ -54,11 +54,13 @@ pub struct SeedOutputs {
     pub png: bool,
     /// `masks/NAME.png`: seeds refined by the colours of the image, by a CRF of these constants.
     pub masks: Option<CrfConfig>,
+    /// `NAME.npy` in this folder, wherever it is: the scores as a dictionary of NumPy arrays, for other programs.
+    pub npy: Option<PathBuf>,
 }
 
 impl Default for SeedOutputs {
     fn default() -> Self {
-        Self { arrays: true, png: true, masks: None }
+        Self { arrays: true, png: true, masks: None, npy: None }
     }
 }
 
@@ -74,8 +76,21 @@ impl SeedOutputs {
             (self.png, png_path(folder, name)),
             (self.masks.is_some(), seed_mask_path(folder, name)),
         ];
-        asked.into_iter().filter_map(|(asked, path)| asked.then_some(path)).collect()
+        let own = asked.into_iter().filter_map(|(asked, path)| asked.then_some(path));
+        own.chain(self.npy.as_ref().map(|folder| npy_path(folder, name))).collect()
     }
+}
+
+fn npy_path(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.npy"))
+}
+
+/// The dictionary `{class: float32 array (height, width)}` that the next stages of released pipelines read.
+fn write_npy(path: &Path, maps: &SeedMaps) -> Result<()> {
+    let pixels = (maps.height() * maps.width()).max(1);
+    let arrays = maps.classes().iter().zip(maps.maps().chunks_exact(pixels));
+    let arrays: Vec<_> = arrays.map(|(class, map)| (*class, maps.height(), maps.width(), map)).collect();
+    write_npy_maps(path, &arrays)
 }
 
 /// Seeds as they were made.
@@ -152,15 +167,15 @@ impl<'a> SeedJob<'a> {
     fn open(&self, indices: &[usize]) -> Result<()> {
         let SeedFolder { path: folder, resume, .. } = self.folder;
         if let Some(manifest) = &self.manifest {
-            manifest.open(folder, resume || self.shard.is_some())?;
             // Other shards write here, but not these files.
             let there = indices.iter().flat_map(|index| self.paths(*index)).find(|path| !resume && path.exists());
             if let Some(path) = there {
                 return Err(Error::OutputExists(path));
             }
+            manifest.open(folder, resume || self.shard.is_some())?;
         }
-        for part in self.outputs.folders() {
-            let path = folder.join(part);
+        let folders = self.outputs.folders().into_iter().map(|part| folder.join(part)).chain(self.outputs.npy.clone());
+        for path in folders {
             std::fs::create_dir_all(&path).map_err(Error::io(&path))?;
         }
         Ok(())
@@ -185,6 +200,9 @@ impl<'a> SeedJob<'a> {
             let mask = crf::refine_seeds(image, &maps, config).map_err(named)?;
             write_mask(seed_mask_path(folder, name), &mask)?;
         }
+        if let Some(folder) = &self.outputs.npy {
+            write_npy(&npy_path(folder, name), &maps)?;
+        }
         match (self.outputs.arrays, &grids) {
             (false, _) => Ok(()),
             (true, Some(grids)) => infer::write_grid_seeds(&array_path(folder, name), grids),
@@ -195,8 +213,8 @@ impl<'a> SeedJob<'a> {
     // What is empty goes, and the manifest with it where no other process counts on it.
     fn discard_empty(&self) {
         let folder = self.folder.path;
-        for part in self.outputs.folders() {
-            drop(std::fs::remove_dir(folder.join(part)));
+        for path in self.outputs.folders().into_iter().map(|part| folder.join(part)).chain(self.outputs.npy.clone()) {
+            drop(std::fs::remove_dir(path));
         }
         let is_alone = self.manifest.is_some() && self.shard.is_none();
         let parts = [SEED_ARRAYS, SEED_PNG, SEED_MASKS];

@@ -160,6 +160,29 @@ fn parts_that_are_not_wanted_are_not_written() {
 }
 
 #[test]
+fn arrays_for_numpy_are_the_scores() {
+    let place = folder();
+    let (out, npy) = (place.path().join("seeds"), place.path().join("deep/er/npy"));
+    succeeds(&mut seeds(&out, &["--no-png", "--npy", text(&npy)]));
+    assert_eq!(files(&npy).len(), 16);
+    for (name, bytes) in files(&npy) {
+        let array = out.join("arrays").join(name.replace(".npy", ".safetensors"));
+        let maps = read_seeds(&array).unwrap();
+        for class in maps.classes() {
+            let map: Vec<u8> = maps.map(*class).unwrap().iter().flat_map(|score| score.to_le_bytes()).collect();
+            assert!(bytes.windows(map.len()).any(|window| window == map), "{name}, class {class}");
+        }
+    }
+    // In the folder for NumPy too, nothing is written over, and what is lost comes back.
+    let other = place.path().join("other");
+    fails_without(&other, &mut seeds(&other, &["--npy", text(&npy)]), 2, &["train_000000.npy", "exists already"]);
+    let before = files(&npy);
+    std::fs::remove_file(npy.join("train_000004.npy")).unwrap();
+    succeeds(&mut seeds(&out, &["--no-png", "--npy", text(&npy), "--resume"]));
+    assert!(files(&npy) == before);
+}
+
+#[test]
 fn labels_are_those_of_the_arrays() {
     let json: Value = serde_json::from_slice(&std::fs::read(trained().seeds.join(MANIFEST)).unwrap()).unwrap();
     let score = json["background_score"].as_f64().unwrap() as f32;

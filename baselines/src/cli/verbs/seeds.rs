@@ -44,6 +44,9 @@ pub struct SeedsArgs {
     /// Write no png/
     #[arg(long)]
     pub no_png: bool,
+    /// Write the scores as NAME.npy into this folder too: NumPy arrays by class, as SEAM and PSA hand them on
+    #[arg(long, value_name = "DIR")]
+    pub npy: Option<PathBuf>,
     /// Change one field of the checkpoint's configuration, below `infer` or `crf`, as in `--set infer.scales=[1.0]`
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
@@ -79,8 +82,12 @@ pub(in crate::cli) fn run(args: &SeedsArgs, progress: &Progress) -> Result<()> {
     }
     let interrupt = Interrupt::on_signal()?;
     let attention = args.attention.as_deref().map(AttentionInfo::expect).transpose()?;
-    let outputs =
-        SeedOutputs { arrays: !args.no_arrays, png: !args.no_png, masks: args.crf.then(|| config.crf.clone()) };
+    let outputs = SeedOutputs {
+        arrays: !args.no_arrays,
+        png: !args.no_png,
+        masks: args.crf.then(|| config.crf.clone()),
+        npy: args.npy.clone(),
+    };
     let score = args.background_score.unwrap_or(config.eval.background_score);
     let origin = SeedOrigin { checkpoint: &bytes, info: &info, config: &config, attention };
     let manifest = SeedManifest::new(&origin, &images, &args.data.split, &outputs, score);
@@ -110,8 +117,10 @@ fn check(args: &SeedsArgs) -> Result<()> {
     if args.jobs == Some(0) {
         return bad("--jobs: must be at least 1, is 0".to_string());
     }
-    if args.no_arrays && args.no_png && !args.crf {
-        return bad("--no-arrays and --no-png leave nothing to write; give --crf, or leave one out".to_string());
+    if args.no_arrays && args.no_png && !args.crf && args.npy.is_none() {
+        return bad(
+            "--no-arrays and --no-png leave nothing to write; give --crf or --npy, or leave one out".to_string()
+        );
     }
     Ok(())
 }
