@@ -4,6 +4,7 @@
 //! their own (a folder each) work in float32 and float64 on the CPU and report every other case as an error.
 
 mod affine;
+mod affinity;
 mod conv2d;
 mod dense_crf;
 mod depthwise;
@@ -18,6 +19,7 @@ mod top_k;
 mod unit;
 
 pub use affine::{affine, affine_relu};
+pub use affinity::affinity_mean;
 pub use conv2d::{Conv2dSpec, conv2d};
 pub use dense_crf::{DenseCrf, DenseCrfConfig, refine_label_pair};
 pub use depthwise::{DepthwiseSpec, depthwise_conv2d};

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests: a failure here is the message")]
 
 mod affine;
+mod affinity;
 mod conv2d;
 mod depthwise;
 mod extremum;

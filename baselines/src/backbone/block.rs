@@ -71,10 +71,11 @@ impl BasicBlock {
             Some(conv) => conv.forward(&activated)?,
             None => x.clone(),
         };
-        let branch = self.conv_branch2a.forward(&activated)?;
-        let branch = self.bn_branch2b1.forward(&branch, training)?;
-        let sum = (shortcut + self.conv_branch2b1.forward(&branch)?)?;
-        Ok(BlockOutput { activated, sum })
+        // Assigned over, not shadowed: without a graph each goes when the next is there.
+        let mut branch = self.conv_branch2a.forward(&activated)?;
+        branch = self.bn_branch2b1.forward(&branch, training)?;
+        branch = self.conv_branch2b1.forward(&branch)?;
+        Ok(BlockOutput { activated, sum: (shortcut + branch)? })
     }
 }
 
@@ -145,11 +146,12 @@ impl BottleneckBlock {
         };
         let activated = self.bn_branch2a.forward(x, training)?;
         let shortcut = self.conv_branch1.forward(&activated)?;
-        let branch = self.conv_branch2a.forward(&activated)?;
-        let branch = drop(self.bn_branch2b1.forward(&branch, training)?, "dropout_2b1")?;
-        let branch = self.conv_branch2b1.forward(&branch)?;
-        let branch = drop(self.bn_branch2b2.forward(&branch, training)?, "dropout_2b2")?;
-        let sum = (shortcut + self.conv_branch2b2.forward(&branch)?)?;
-        Ok(BlockOutput { activated, sum })
+        // As above: at twice the scale of a large image these are the largest maps of all.
+        let mut branch = self.conv_branch2a.forward(&activated)?;
+        branch = drop(self.bn_branch2b1.forward(&branch, training)?, "dropout_2b1")?;
+        branch = self.conv_branch2b1.forward(&branch)?;
+        branch = drop(self.bn_branch2b2.forward(&branch, training)?, "dropout_2b2")?;
+        branch = self.conv_branch2b2.forward(&branch)?;
+        Ok(BlockOutput { activated, sum: (shortcut + branch)? })
     }
 }

@@ -39,17 +39,25 @@ pub(super) fn output_stride(path: &str, stride: usize) -> Result<()> {
     Err(Error::config(format!("{path}.output_stride"), format!("must be 8, 16 or 32, is {stride}")))
 }
 
+const IMAGE: &str = "image";
+
+/// Whether a trunk refused an image for its size.
+pub(crate) fn is_too_small(err: &Error) -> bool {
+    // Images have three channels by construction, so nothing but the sides can be wrong.
+    matches!(err, Error::Shape { what, got, .. } if what == IMAGE && got.get(1) == Some(&3))
+}
+
 /// `(N, 3, H, W)` with sides of at least so many pixels.
 ///
 /// # Errors
 /// When the shape is another.
 pub(super) fn image(image: &Tensor, least: usize) -> Result<()> {
-    expect_shape("image", image, ["N".into(), 3.into(), "H".into(), "W".into()])?;
+    expect_shape(IMAGE, image, ["N".into(), 3.into(), "H".into(), "W".into()])?;
     if image.dims()[2..].iter().all(|side| *side >= least) {
         return Ok(());
     }
     Err(Error::Shape {
-        what: "image".to_string(),
+        what: IMAGE.to_string(),
         expected: format!("(N, 3, {least}.., {least}..)"),
         got: image.dims().to_vec(),
     })

@@ -16,6 +16,7 @@ mod squeezenet;
 mod vgg16;
 
 pub use batch_norm::BatchNormMode;
+pub(crate) use check::is_too_small;
 pub use config::BackboneConfig;
 pub(crate) use layers::{Conv, ConvShape, check_dropout, dropout2d};
 pub use mobilenet_v2::{MobileNetV2, MobileNetV2Config};

@@ -3,6 +3,8 @@
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use tempfile::NamedTempFile;
+
 use crate::error::{Error, Result};
 
 /// Writes a file through a temporary one in the same folder, then renames it over `path`.
@@ -31,12 +33,36 @@ use crate::error::{Error, Result};
 /// ```
 pub fn write_atomic(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let path = path.as_ref();
+    temporary(path, write)?.persist(path).map_err(|err| Error::io(path)(err.error))?;
+    Ok(())
+}
+
+/// As [`write_atomic`], unless there is a file of that name: then it stays, and `false` is returned.
+///
+/// Of several processes that begin at the same time one writes, and the others find the whole file.
+///
+/// # Errors
+/// Those of the file system and of `write`.
+pub fn write_atomic_new(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<bool> {
+    let path = path.as_ref();
+    match temporary(path, write)?.persist_noclobber(path) {
+        Ok(_) => Ok(true),
+        Err(err) if err.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(err) => Err(Error::io(path)(err.error)),
+    }
+}
+
+/// What the names of unfinished files begin with.
+pub(crate) const UNFINISHED: &str = ".writing-";
+
+/// The whole file under another name beside `path`.
+fn temporary(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<NamedTempFile> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".writing-");
+    builder.prefix(UNFINISHED);
     // The default is for secrets: only the owner may read. The umask still applies.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -50,6 +76,5 @@ pub fn write_atomic(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Write) -
         file.as_file().sync_all()
     })();
     written.map_err(Error::io(path))?;
-    file.persist(path).map_err(|err| Error::io(path)(err.error))?;
-    Ok(())
+    Ok(file)
 }

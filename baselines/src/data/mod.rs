@@ -44,7 +44,8 @@ mod loader;
 mod prefetch;
 
 pub use annotation::{Annotation, BoundingBox, Object};
-pub use atomic::write_atomic;
+pub(crate) use atomic::UNFINISHED;
+pub use atomic::{write_atomic, write_atomic_new};
 pub use batch::Batch;
 pub use check::{DataCheck, ImageCounts, LabelCounts, MaskCounts, Problem, SaliencyCounts, Survey, Work};
 pub use coco::{Coco, CocoConfig, CocoImage, Crowd, Overlap};

@@ -1,24 +1,33 @@
 //! Runs the network on every version of an image.
 
+use std::borrow::Cow;
+
 use candle_core::{DType, Device, Tensor};
 use candle_wsss::{Baseline, Error, Mode, Normalization, View};
 use image::RgbImage;
 use image::imageops::flip_horizontal;
 
+use crate::backbone::is_too_small;
 use crate::data::resize;
 use crate::error::Result;
 use crate::infer::config::{InferConfig, MapSource};
-use crate::infer::fuse::{NetworkMap, normalize_maps, sum_maps};
+use crate::infer::fuse::{GridSums, NetworkMap};
+use crate::infer::grid_seeds::{Grid, GridSeeds};
 use crate::infer::seed_maps::SeedMaps;
+
+/// Seeds of an image, and what could not be done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inference {
+    /// The maps of the image's classes, at the resolution of the network.
+    pub seeds: GridSeeds,
+    /// Scales at which the image is too small for the network. The seeds are those of the others.
+    pub left_out: Vec<f64>,
+}
 
 /// Seed maps of one image with the image-level labels `labels`, foreground classes in any order.
 ///
-/// Every scale is one run of the network in float32, the plain and the mirrored image as a batch of two. Only the maps of
-/// the image's own classes are resized and summed; without a class the network is not run at all.
-///
 /// # Errors
-/// When the configuration is out of range, a label is no foreground class, the image is empty or too small for the
-/// network at the smallest scale, or the network's maps are no numbers.
+/// Those of [`infer_image`].
 pub fn seeds(
     model: &dyn Baseline,
     image: &RgbImage,
@@ -27,6 +36,26 @@ pub fn seeds(
     normalization: Normalization,
     device: &Device,
 ) -> Result<SeedMaps> {
+    infer_image(model, image, labels, config, normalization, device)?.seeds.seed_maps()
+}
+
+/// Seeds of one image with the image-level labels `labels`, foreground classes in any order.
+///
+/// Every scale is a run of the network in float32, and another of the mirrored image: one after the other, since both at
+/// once would take twice the memory and no less time. Only the maps of the image's own classes are kept; without a class
+/// the network is not run at all. A scale at which the image is smaller than the network can take is left out.
+///
+/// # Errors
+/// When the configuration is out of range, a label is no foreground class, the image is empty or too small for the
+/// network at every scale, or the network's maps are no numbers.
+pub fn infer_image(
+    model: &dyn Baseline,
+    image: &RgbImage,
+    labels: &[usize],
+    config: &InferConfig,
+    normalization: Normalization,
+    device: &Device,
+) -> Result<Inference> {
     config.check()?;
     let (width, height) = image.dimensions();
     if width == 0 || height == 0 {
@@ -35,22 +64,48 @@ pub fn seeds(
     let size = (height as usize, width as usize);
     let classes = present_classes(labels, model.spec().layout.num_foreground())?;
     if classes.is_empty() {
-        return SeedMaps::new(classes, size.0, size.1, Vec::new());
+        return Ok(Inference {
+            seeds: GridSeeds::new(classes, size, config.source, Vec::new())?,
+            left_out: Vec::new(),
+        });
     }
-    let mut maps = Vec::with_capacity(2 * config.scales.len());
+    let (mut sums, mut left_out) = (GridSums::new(&classes, config.source), Vec::new());
     for &scale in &config.scales {
-        let (height, width) = (InferConfig::scaled_len(size.0, scale), InferConfig::scaled_len(size.1, scale));
-        let scaled = resize(image, width, height, config.image_filter.into());
-        let mut batch = vec![normalized(&scaled, normalization, device)?];
-        if config.flip {
-            batch.push(normalized(&flip_horizontal(&scaled), normalization, device)?);
+        let scaled = scaled(image, scale, config);
+        for flipped in [false, true].into_iter().filter(|flipped| config.flip || !flipped) {
+            let input = if flipped { Cow::Owned(flip_horizontal(&scaled)) } else { Cow::Borrowed(&scaled) };
+            let view = View::new(normalized(&input, normalization, device)?.unsqueeze(0)?)?;
+            match network_map(model, &view.with_normalization(normalization)?, config.source) {
+                Ok(map) => sums.add(&NetworkMap { map, flipped })?,
+                // The mirrored image is no larger.
+                Err(err) if is_too_small(&err) && left_out.len() + 1 == config.scales.len() => {
+                    return Err(too_small(size, config, &err));
+                }
+                Err(err) if is_too_small(&err) => {
+                    left_out.push(scale);
+                    break;
+                }
+                Err(err) => return Err(err.into()),
+            }
         }
-        let view = View::new(Tensor::stack(&batch, 0)?)?.with_normalization(normalization)?;
-        maps.extend(network_maps(model, &view, config.source)?);
     }
-    let scores = normalize_maps(&sum_maps(&maps, &classes, size, config.source)?, config.source)?;
-    let scores = scores.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-    SeedMaps::new(classes, size.0, size.1, scores)
+    let grids = sums.finish()?.iter().map(grid).collect::<Result<_>>()?;
+    Ok(Inference { seeds: GridSeeds::new(classes.clone(), size, config.source, grids)?, left_out })
+}
+
+fn scaled(image: &RgbImage, scale: f64, config: &InferConfig) -> RgbImage {
+    let [width, height] = [image.width(), image.height()].map(|side| InferConfig::scaled_len(side as usize, scale));
+    resize(image, width, height, config.image_filter.into())
+}
+
+fn too_small((height, width): (usize, usize), config: &InferConfig, err: &Error) -> crate::Error {
+    let largest = config.scales.iter().copied().fold(0.0, f64::max);
+    let [scaled_height, scaled_width] = [height, width].map(|side| InferConfig::scaled_len(side, largest));
+    let reason = format!(
+        "{width} x {height} pixels (width x height) are too few for the network at every scale, {scaled_width} x \
+         {scaled_height} at {largest}; leave the image out of the list, or add a larger scale to `infer.scales` ({err})"
+    );
+    Error::value("image", reason).into()
 }
 
 fn present_classes(labels: &[usize], num_foreground: usize) -> Result<Vec<usize>> {
@@ -63,17 +118,20 @@ fn present_classes(labels: &[usize], num_foreground: usize) -> Result<Vec<usize>
     Ok(classes)
 }
 
-/// The maps of a batch of the plain and perhaps the mirrored image, detached from the network.
-fn network_maps(model: &dyn Baseline, view: &View, source: MapSource) -> Result<Vec<NetworkMap>> {
+/// The map of one version of the image, detached from the network.
+fn network_map(model: &dyn Baseline, view: &View, source: MapSource) -> candle_wsss::Result<Tensor> {
     let output = model.forward(view, Mode::Eval)?;
     output.check(model.spec())?;
-    let maps = match source {
+    let map = match source {
         MapSource::Refined => output.seed_cam(),
         MapSource::Softmax => &output.cam,
     };
-    let maps = maps.detach();
-    let split = |index: usize| Ok(NetworkMap { map: maps.narrow(0, index, 1)?, flipped: index == 1 });
-    (0..view.image().dim(0)?).map(split).collect()
+    Ok(map.detach())
+}
+
+fn grid(sum: &Tensor) -> Result<Grid> {
+    let (_, _, height, width) = sum.dims4()?;
+    Ok(Grid { height, width, maps: sum.to_dtype(DType::F32)?.flatten_all()?.to_vec1()? })
 }
 
 /// The network's input of an image, `(3, height, width)`.

@@ -23,12 +23,7 @@ impl SeedMaps {
     /// When the classes do not ascend or do not fit an 8-bit mask, when there are not `classes * height * width` scores,
     /// or when one of them is not a number.
     pub fn new(classes: Vec<usize>, height: usize, width: usize, maps: Vec<f32>) -> Result<Self> {
-        if classes.windows(2).any(|pair| pair[0] >= pair[1]) {
-            return Err(Error::value("seed maps", format!("classes must ascend, are {classes:?}")).into());
-        }
-        if let Some(&last) = classes.last().filter(|last| **last >= MAX_CLASSES) {
-            return Err(Error::value("seed maps", format!("classes must be below {MAX_CLASSES}, one is {last}")).into());
-        }
+        Self::check_classes(&classes)?;
         let expected = height.checked_mul(width).and_then(|pixels| pixels.checked_mul(classes.len()));
         if expected != Some(maps.len()) {
             let shape = format!("{} maps of {height} x {width}", classes.len());
@@ -39,6 +34,19 @@ impl SeedMaps {
             return Err(Error::value("seed maps", format!("a score of class {class} is not a number")).into());
         }
         Ok(Self { classes, height, width, maps })
+    }
+
+    /// Fails unless classes ascend and fit an 8-bit mask.
+    pub(super) fn check_classes(classes: &[usize]) -> Result<()> {
+        if classes.windows(2).any(|pair| pair[0] >= pair[1]) {
+            return Err(Error::value("seed maps", format!("classes must ascend, are {classes:?}")).into());
+        }
+        match classes.last() {
+            Some(&last) if last >= MAX_CLASSES => {
+                Err(Error::value("seed maps", format!("classes must be below {MAX_CLASSES}, one is {last}")).into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Foreground classes of the image, ascending.
@@ -59,6 +67,11 @@ impl SeedMaps {
     /// All scores, `(classes, height, width)` row-major.
     pub fn maps(&self) -> &[f32] {
         &self.maps
+    }
+
+    // To be changed to other numbers only.
+    pub(super) fn maps_mut(&mut self) -> &mut [f32] {
+        &mut self.maps
     }
 
     /// The map of a foreground class, `(height, width)` row-major; `None` when the image does not have the class.

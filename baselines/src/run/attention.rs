@@ -13,7 +13,7 @@ use crate::config::RunConfig;
 use crate::data::{Filter, ImageSet, resize};
 use crate::error::{Error, Result};
 use crate::infer::normalized;
-use crate::run::seeds::{SeedFolder, write_seed_folder};
+use crate::run::seed_job::{SeedFolder, SeedJob, Seeds};
 use crate::run::{Interrupt, Progress};
 
 /// Name of the folder of accumulated maps inside a training's folder.
@@ -176,11 +176,24 @@ pub fn seeds_from_attention(
     progress: &Progress,
     interrupt: &Interrupt,
 ) -> Result<()> {
-    let info = AttentionInfo::expect(attention)?;
-    write_seed_folder(images, out, progress, interrupt, |index| {
-        let image = images.image(index)?;
+    attention_seeds_of(&SeedJob::new(images, *out), attention, progress, interrupt)
+}
+
+/// Does a job with a folder of accumulated maps.
+///
+/// # Errors
+/// Those of [`seeds_from_attention`], and when the folder is another job's.
+pub fn attention_seeds_of(
+    job: &SeedJob<'_>,
+    attention: &Path,
+    progress: &Progress,
+    interrupt: &Interrupt,
+) -> Result<()> {
+    let (info, images) = (AttentionInfo::expect(attention)?, job.images);
+    job.run(progress, interrupt, |index, image| {
         let size = (image.height() as usize, image.width() as usize);
-        attention_seeds(attention, &info, images.name(index), images.labels(index), size)
+        let seeds = attention_seeds(attention, &info, images.name(index), images.labels(index), size)?;
+        Ok(Seeds::Full(seeds))
     })
 }
 

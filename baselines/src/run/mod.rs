@@ -5,6 +5,7 @@ mod build;
 mod compare;
 mod evaluation;
 mod folder;
+mod in_turn;
 mod interrupt;
 mod job;
 mod pictures;
@@ -13,9 +14,14 @@ mod pretrain;
 mod progress;
 mod protocol;
 mod report;
+mod seed_job;
+mod seed_manifest;
 mod seeds;
+mod shard;
 
-pub use attention::{ATTENTION_FOLDER, AccumulationPass, accumulate, attention_folder, seeds_from_attention};
+pub use attention::{
+    ATTENTION_FOLDER, AccumulationPass, accumulate, attention_folder, attention_seeds_of, seeds_from_attention,
+};
 pub use build::{Model, build, from_checkpoint};
 pub use compare::{CompareOptions, compare};
 pub use evaluation::{Evaluated, LabelMapScores, evaluation, expect_seeds, label_map_evaluation, score_label_maps};
@@ -27,4 +33,7 @@ pub use plan::check_plan;
 pub use pretrain::{PretrainSummary, expect_writable, pretrain};
 pub use progress::Progress;
 pub use report::CompareOutcome;
-pub use seeds::{SEED_ARRAYS, SeedFolder, SeedScores, array_path, infer_seeds, png_path, score_seeds};
+pub use seed_job::{SEED_ARRAYS, SeedFolder, SeedJob, SeedOutputs, array_path, png_path, seed_mask_path};
+pub use seed_manifest::{SEED_MANIFEST, SeedManifest, SeedOrigin};
+pub use seeds::{SeedScores, infer_seeds, infer_seeds_of, score_seeds};
+pub use shard::Shard;

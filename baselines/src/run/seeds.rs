@@ -1,32 +1,22 @@
 //! Seeds of a data set: inferred into a folder, and scored from it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::Device;
-use candle_wsss::{Baseline, Normalization};
+use candle_wsss::Baseline;
 use rayon::prelude::*;
 
 use crate::config::{EvalConfig, RunConfig};
-use crate::data::{Dataset, ImageSet, Mask, write_mask};
+use crate::data::{Dataset, ImageSet};
 use crate::error::{Error, Result};
 use crate::eval::{Curve, ImageHistogram, Sweep};
-use crate::infer::{self, Precision, SeedMaps};
+use crate::infer::{self, Inference};
+use crate::run::seed_job::{SeedJob, Seeds, of_image};
 use crate::run::{Interrupt, Progress};
 
-/// Name of the folder of compact arrays inside a folder of seeds.
-pub const SEED_ARRAYS: &str = "arrays";
+pub(crate) use crate::run::seed_job::{SeedFolder, array_path};
 
-/// Compact arrays of a seed folder.
-pub fn array_path(folder: &Path, name: &str) -> PathBuf {
-    folder.join(SEED_ARRAYS).join(format!("{name}.safetensors"))
-}
-
-/// Palette PNG of a seed folder.
-pub fn png_path(folder: &Path, name: &str) -> PathBuf {
-    folder.join("png").join(format!("{name}.png"))
-}
-
-/// Infers the seeds of every image into `folder`: `arrays/NAME.safetensors` (scores of the present classes, half
+/// Infers the seeds of every image into `folder`: `arrays/NAME.safetensors` (maps of the present classes, half
 /// precision) and `png/NAME.png` (labels at `background_score`). With `resume`, files that are there are kept.
 ///
 /// # Errors
@@ -42,85 +32,35 @@ pub fn infer_seeds(
     progress: &Progress,
     interrupt: &Interrupt,
 ) -> Result<()> {
-    let out = SeedFolder { path: folder, background_score, resume };
-    write_seed_folder(images, &out, progress, interrupt, |index| {
-        let image = images.image(index)?;
-        let normalization = config.loader.normalization;
-        infer_one(model, &image, images.labels(index), config, normalization)
-            .map_err(|err| named(images.name(index), err))
-    })
+    let job = SeedJob::new(images, SeedFolder { path: folder, background_score, resume });
+    infer_seeds_of(&job, model, config, progress, interrupt)
 }
 
-/// Where seeds go.
-#[derive(Clone, Copy, Debug)]
-pub struct SeedFolder<'a> {
-    /// The folder, which is made if it is not there.
-    pub path: &'a Path,
-    /// Score of the background in the PNG files.
-    pub background_score: f64,
-    /// Whether files that are there are kept.
-    pub resume: bool,
-}
-
-/// Writes the seeds `seeds_of` makes of every image: the files of [`infer_seeds`].
-pub(crate) fn write_seed_folder(
-    images: &ImageSet,
-    out: &SeedFolder<'_>,
+/// Does a job with a network.
+///
+/// # Errors
+/// When the folder is another job's, an image is unreadable, a file cannot be written, or the user interrupts.
+pub fn infer_seeds_of(
+    job: &SeedJob<'_>,
+    model: &dyn Baseline,
+    config: &RunConfig,
     progress: &Progress,
     interrupt: &Interrupt,
-    seeds_of: impl Fn(usize) -> Result<SeedMaps> + Sync,
 ) -> Result<()> {
-    let SeedFolder { path: folder, background_score, resume } = *out;
-    for part in [SEED_ARRAYS, "png"] {
-        let path = folder.join(part);
-        std::fs::create_dir_all(&path).map_err(Error::io(&path))?;
-    }
-    let bar = progress.bar("seeds", images.len());
-    let written = (0..images.len()).into_par_iter().try_for_each(|index| {
-        if interrupt.asked() {
-            return Err(Error::Interrupted(format!("; seeds finished by then are in {}", folder.display())));
+    let images = job.images;
+    job.run(progress, interrupt, |index, image| {
+        let (labels, normalization) = (images.labels(index), config.loader.normalization);
+        let inference = infer::infer_image(model, image, labels, &config.infer, normalization, &Device::Cpu);
+        let Inference { seeds, left_out } = inference.map_err(|err| of_image(images.name(index), err))?;
+        if !left_out.is_empty() {
+            let (name, width, height) = (images.name(index), image.width(), image.height());
+            progress.note(&format!(
+                "{name}: {width} x {height} pixels are too few for the network at the scales {left_out:?}; \
+                 its seeds are those of the others"
+            ));
         }
-        let name = images.name(index);
-        let (array, png) = (array_path(folder, name), png_path(folder, name));
-        if !(resume && array.exists() && png.exists()) {
-            let maps = seeds_of(index)?;
-            write_labels(&png, &maps, background_score)?;
-            // Last, because it is what says the image is done.
-            infer::write_seeds(&array, &maps, Precision::Half)?;
-        }
-        bar.inc(1);
-        Ok(())
-    });
-    bar.finish_and_clear();
-    if written.is_err() {
-        // Each goes only if it is empty: nothing was made then.
-        for path in [folder.join(SEED_ARRAYS), folder.join("png"), folder.to_path_buf()] {
-            drop(std::fs::remove_dir(path));
-        }
-    }
-    written
-}
-
-fn infer_one(
-    model: &dyn Baseline,
-    image: &image::RgbImage,
-    labels: &[usize],
-    config: &RunConfig,
-    normalization: Normalization,
-) -> Result<SeedMaps> {
-    infer::seeds(model, image, labels, &config.infer, normalization, &Device::Cpu)
-}
-
-fn named(name: &str, err: Error) -> Error {
-    match err {
-        err @ Error::Core(_) => Error::data(name, err.to_string()),
-        err => err,
-    }
-}
-
-fn write_labels(path: &Path, maps: &SeedMaps, background_score: f64) -> Result<()> {
-    let mask = Mask { width: maps.width(), height: maps.height(), data: maps.labels(background_score as f32) };
-    write_mask(path, &mask)
+        Ok(Seeds::Grids(seeds))
+    })
 }
 
 fn missing(path: &Path, name: &str, err: Error) -> Error {

@@ -116,10 +116,18 @@ pub fn normalized_seeds(cam: &Tensor, layout: ClassLayout, epsilon: f64) -> Resu
 /// When the features are not maps.
 pub fn affinity(features: &Tensor, epsilon: f64) -> Result<Tensor> {
     expect_shape("features", features, ["N".into(), "d".into(), "h".into(), "w".into()])?;
-    let unit = ops::unit_added(&features.flatten(2, 3)?, 1, epsilon)?; // (N, d, h*w)
+    dense_affinity(&unit_features(features, epsilon)?)
+}
+
+// (N, d, h, w) to (N, d, h*w)
+fn unit_features(features: &Tensor, epsilon: f64) -> Result<Tensor> {
+    ops::unit_added(&features.flatten(2, 3)?, 1, epsilon)
+}
+
+fn dense_affinity(unit: &Tensor) -> Result<Tensor> {
     // Contiguous, because candle's batched product of a transposed matrix is not to be trusted.
     let transposed = unit.transpose(1, 2)?.contiguous()?;
-    ops::relu(&transposed.matmul(&unit)?)
+    ops::relu(&transposed.matmul(unit)?)
 }
 
 /// Spreads maps over pixels with like features.
@@ -128,7 +136,9 @@ pub fn affinity(features: &Tensor, epsilon: f64) -> Result<Tensor> {
 /// out_j = Σ_i cam_i A_ij / (Σ_i A_ij + ε)
 /// ```
 ///
-/// The column sums ride along as one more map of ones, so the affinity matrix is read once and never normalised.
+/// Where nothing wants a gradient, the affinity matrix is never there as a whole: [`ops::affinity_mean`]. Results of the
+/// two ways differ by rounding. With a gradient the matrix has `(h w)^2` entries; the column sums ride along as one more
+/// map of ones, so it is read once and never normalised.
 ///
 /// # Shapes
 /// `cam (N, c, *, *)`, resized to the grid of the features if it is another (bilinear, aligned corners);
@@ -144,8 +154,12 @@ pub fn refine(cam: &Tensor, features: &Tensor, epsilon: f64) -> Result<Tensor> {
     expect_shape("cam", cam, [n.into(), "c".into(), "h".into(), "w".into()])?;
     let classes = cam.dim(1)?;
     let cam = ops::resize_bilinear(cam, (h, w), Corners::Aligned)?.flatten(2, 3)?; // (N, c, h*w)
+    let unit = unit_features(features, epsilon)?;
+    if !cam.track_op() && !unit.track_op() {
+        return Ok(ops::affinity_mean(&cam, &unit, epsilon)?.reshape((n, classes, h, w))?);
+    }
     let ones = Tensor::ones((n, 1, h * w), cam.dtype(), cam.device())?;
-    let spread = Tensor::cat(&[&cam, &ones], 1)?.matmul(&affinity(features, epsilon)?)?; // (N, c + 1, h*w)
+    let spread = Tensor::cat(&[&cam, &ones], 1)?.matmul(&dense_affinity(&unit)?)?; // (N, c + 1, h*w)
     let sums = (spread.narrow(1, classes, 1)? + epsilon)?;
     Ok(spread.narrow(1, 0, classes)?.broadcast_div(&sums)?.reshape((n, classes, h, w))?)
 }

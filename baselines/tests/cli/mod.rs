@@ -13,6 +13,7 @@ mod matrix;
 mod no_labels;
 mod output;
 mod pretrain;
+mod seeds;
 mod usage;
 mod verbs;
 pub(crate) mod workbench;

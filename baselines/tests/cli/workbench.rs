@@ -175,6 +175,12 @@ pub(crate) fn assert_same_files(one: &Path, other: &Path, is_compared: impl Fn(&
     }
 }
 
+/// Whether a file of a seed folder is of an image. A comparison says what its seeds were made with in its own folder, so
+/// it has no `seeds.json`.
+pub(crate) fn is_of_an_image(name: &str) -> bool {
+    name != "seeds.json"
+}
+
 /// A run of `hsc` over 3 steps, and its seeds; to be read only.
 pub(crate) struct Trained {
     pub(crate) run: PathBuf,

@@ -3,15 +3,17 @@
 use std::sync::Mutex;
 
 use candle_core::{D, DType, Device, Tensor};
+use candle_nn::VarBuilder;
 use candle_wsss::ops::{Corners, resize_bilinear};
 use candle_wsss::testing::{ToyBaseline, assert_close, randn};
 use candle_wsss::{
-    Baseline, BaselineSpec, Mode, Normalization, Objective, ParameterGroup, ParameterStore, Sampler, Step, View,
-    ViewOutput,
+    Baseline, BaselineSpec, ClassLayout, Mode, Normalization, Objective, ParameterGroup, ParameterStore, Sampler, Step,
+    View, ViewOutput,
 };
 use candle_wsss_baselines::infer::{
-    ImageFilter, InferConfig, MapSource, NetworkMap, SeedMaps, normalize_maps, seeds, sum_maps,
+    ImageFilter, InferConfig, Inference, MapSource, NetworkMap, SeedMaps, infer_image, normalize_maps, seeds, sum_maps,
 };
+use candle_wsss_baselines::seam::{Seam, SeamConfig};
 use image::{Rgb, RgbImage};
 
 fn picture(width: u32, height: u32) -> RgbImage {
@@ -55,13 +57,13 @@ impl Baseline for Recorder {
 }
 
 #[test]
-fn every_scale_is_one_batch_of_plain_and_mirrored() {
+fn every_scale_is_one_run_of_the_image_and_one_of_its_mirror_image() {
     let recorder = Recorder { inner: toy(3), seen: Mutex::default() };
     let image = picture(13, 11);
     run(&recorder, &image, &[2, 0], &InferConfig::default());
     // Halves round to even: 6.5 to 6, 5.5 to 6, 19.5 to 20, 16.5 to 16.
-    let want = [[2, 3, 6, 6], [2, 3, 11, 13], [2, 3, 16, 20], [2, 3, 22, 26]];
-    assert_eq!(*recorder.seen.lock().unwrap(), want);
+    let want = [[1, 3, 6, 6], [1, 3, 11, 13], [1, 3, 16, 20], [1, 3, 22, 26]];
+    assert_eq!(*recorder.seen.lock().unwrap(), want.map(|shape| [shape; 2]).concat());
     recorder.seen.lock().unwrap().clear();
     run(&recorder, &image, &[1], &InferConfig { flip: false, scales: vec![1.0], ..InferConfig::default() });
     assert_eq!(*recorder.seen.lock().unwrap(), [[1, 3, 11, 13]]);
@@ -147,6 +149,42 @@ fn a_network_that_is_no_number_is_refused() {
 fn a_tiny_image_still_has_a_pixel_at_every_scale() {
     let got = run(&toy(2), &picture(1, 1), &[0], &InferConfig::default());
     assert_eq!((got.height(), got.width(), got.maps().len()), (1, 1, 1));
+}
+
+#[test]
+fn a_scale_too_small_for_the_trunk_is_left_out() {
+    let store = ParameterStore::new();
+    let config: SeamConfig = toml::from_str("backbone = { type = \"squeezenet1_0\", width_divisor = 8 }").unwrap();
+    let layout = ClassLayout::new(3).unwrap();
+    let model = Seam::new(config, layout, store.var_builder(1, DType::F32, &Device::Cpu)).unwrap();
+    let all = InferConfig::default();
+    let infer = |image: &RgbImage, config: &InferConfig| {
+        infer_image(&model, image, &[0, 2], config, Normalization::IMAGENET, &Device::Cpu)
+    };
+    let image = picture(40, 26);
+    let Inference { seeds, left_out } = infer(&image, &all).unwrap();
+    assert_eq!((left_out, seeds.grids().len()), (vec![0.5], 3));
+    let others = InferConfig { scales: vec![1.0, 1.5, 2.0], ..all.clone() };
+    assert_eq!(infer(&image, &others).unwrap(), Inference { seeds, left_out: vec![] });
+    let message = infer(&picture(9, 6), &all).unwrap_err().to_string();
+    for part in ["image: 9 x 6 pixels (width x height)", "at every scale, 18 x 12 at 2;", "`infer.scales`", "(N, 3, "] {
+        assert!(message.contains(part), "`{part}` is not in: {message}");
+    }
+}
+
+#[test]
+fn threads_do_not_change_the_bits() {
+    let config: SeamConfig = toml::from_str("backbone = { type = \"resnet38d\", width_divisor = 64 }").unwrap();
+    let (store, layout) = (ParameterStore::new(), ClassLayout::new(3).unwrap());
+    Seam::new(config.clone(), layout, store.var_builder(1, DType::F32, &Device::Cpu)).unwrap();
+    let tensors = store.snapshot().unwrap().into_iter().collect();
+    let vb = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
+    let model = Seam::new(config, layout, vb).unwrap();
+    let run_in = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| run(&model, &picture(150, 130), &[0, 1], &InferConfig::default()))
+    };
+    assert!(run_in(1) == run_in(3));
 }
 
 #[test]
