@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which may panic")]
 
+mod lattice;
+
 use candle_core::{DType, Device, Tensor};
 use candle_wsss::Pair;
-use candle_wsss::ops::{DenseCrf, DenseCrfConfig, refine_label_pair};
+use candle_wsss::ops::{CrfKernel, DenseCrf, DenseCrfConfig, refine_label_pair};
 use candle_wsss::{Sampler, SeededSampler};
 
 use crate::common::fixture::Fixture;
@@ -27,6 +29,7 @@ fn check_distance(case: &Fixture, part: Option<&str>, agreement: f64, mean_diffe
 
 fn soft_config(case: &Fixture, iterations: usize) -> DenseCrfConfig {
     DenseCrfConfig {
+        kernel: CrfKernel::Exact,
         iterations,
         min_probability: case.constant("clip"),
         gaussian_sxy: case.constant("gauss_sxy"),
@@ -40,6 +43,7 @@ fn soft_config(case: &Fixture, iterations: usize) -> DenseCrfConfig {
 
 fn hard_config(case: &Fixture, iterations: usize) -> DenseCrfConfig {
     DenseCrfConfig {
+        kernel: CrfKernel::Exact,
         iterations,
         gt_prob: case.constant("gt_prob"),
         gaussian_sxy: case.constant("gauss_sxy"),
@@ -185,7 +189,8 @@ fn naive(image: &Tensor, labels: &[u32], num_labels: usize, config: &DenseCrfCon
 
 #[test]
 fn posterior_is_the_definition_written_out() {
-    let config = DenseCrfConfig { iterations: 3, bilateral_srgb: 9.0, ..DenseCrfConfig::hsc_labels() };
+    let config =
+        DenseCrfConfig { kernel: CrfKernel::Exact, iterations: 3, bilateral_srgb: 9.0, ..DenseCrfConfig::hsc_labels() };
     let image = image(1, 1, 5, 6).get(0).unwrap();
     let labels = labels(2, &[5, 6], &[0, 3]);
     let want = naive(&image, &flat(&labels), 5, &config);
