@@ -3,6 +3,7 @@
 mod attention;
 mod build;
 mod compare;
+mod crf;
 mod folder;
 mod interrupt;
 mod job;
@@ -12,10 +13,12 @@ mod pretrain;
 mod progress;
 mod report;
 mod seeds;
+mod shard;
 
 pub use attention::{ATTENTION_FOLDER, AccumulationPass, accumulate, attention_folder, seeds_from_attention};
 pub use build::{Model, build, from_checkpoint};
 pub use compare::{CompareOptions, compare};
+pub use crf::{CRF_MANIFEST, CrfJob, CrfOutcome, crf_mask_path};
 pub(crate) use folder::discard_unstarted;
 pub use folder::{CONFIG_FILE, create_folder, open_folder, settle_config};
 pub use interrupt::Interrupt;
@@ -25,3 +28,4 @@ pub use pretrain::{PretrainSummary, expect_writable, pretrain};
 pub use progress::Progress;
 pub use report::{CompareOutcome, evaluation};
 pub use seeds::{SEED_ARRAYS, SeedFolder, SeedScores, array_path, infer_seeds, png_path, score_seeds};
+pub use shard::Shard;

@@ -102,7 +102,8 @@ fn iterate<const B: usize, S: AsMut<[[f32; B]]> + Clone>(
 
 fn blur<const B: usize>(lattices: &Lattices<'_>, values: &mut Values<B>, groups: usize) {
     let Values { spatial, bilateral } = values;
-    rayon::join(|| lattices.spatial.blur(spatial, groups), || lattices.bilateral.blur(bilateral, groups));
+    lattices.spatial.blur(spatial, groups);
+    lattices.bilateral.blur(bilateral, groups);
 }
 
 // Hands `then` the beliefs of every pixel: the soft-max of its scores and of what it gathers `from` the lattices.
