@@ -3,7 +3,7 @@
 //! A pixel gathers what the blurred lattices hold for it, decides, and splats its beliefs into the lattices of the next
 //! iteration while its corners are at hand. Sums run in pixel order, on one thread: images are what runs in parallel.
 
-use super::filter::Lattice;
+use super::filter::{Corner, Lattice};
 use super::softmax::softmax;
 use crate::ops::dense_crf::channels::{Beliefs, Channels};
 
@@ -11,6 +11,9 @@ use crate::ops::dense_crf::channels::{Beliefs, Channels};
 pub(super) const SPATIAL: usize = 3;
 /// Corners of a pixel in the lattice of positions and colours.
 pub(super) const BILATERAL: usize = 6;
+
+// Pixels that decide together.
+const BLOCK: usize = 16;
 
 // Channels of a group where one group is not enough.
 const GROUP: usize = 16;
@@ -30,13 +33,13 @@ pub(super) struct Lattices<'a> {
 /// The posterior after some iterations, from `softmax(scores)`.
 pub(super) fn mean_field(lattices: &Lattices<'_>, channels: &Channels<f32>, iterations: usize) -> Beliefs {
     let values = match channels.stride {
-        4 => iterate(lattices, channels, iterations, [[0.0; 4]]),
-        8 => iterate(lattices, channels, iterations, [[0.0; 8]]),
-        12 => iterate(lattices, channels, iterations, [[0.0; 12]]),
-        16 => iterate(lattices, channels, iterations, [[0.0; 16]]),
-        24 => iterate(lattices, channels, iterations, [[0.0; 24]]),
-        32 => iterate(lattices, channels, iterations, [[0.0; 32]]),
-        more => iterate(lattices, channels, iterations, vec![[0.0; GROUP]; more / GROUP]),
+        4 => iterate(lattices, channels, iterations, [[0.0; 4]; BLOCK]),
+        8 => iterate(lattices, channels, iterations, [[0.0; 8]; BLOCK]),
+        12 => iterate(lattices, channels, iterations, [[0.0; 12]; BLOCK]),
+        16 => iterate(lattices, channels, iterations, [[0.0; 16]; BLOCK]),
+        24 => iterate(lattices, channels, iterations, [[0.0; 24]; BLOCK]),
+        32 => iterate(lattices, channels, iterations, [[0.0; 32]; BLOCK]),
+        more => iterate(lattices, channels, iterations, vec![[0.0; GROUP]; more / GROUP * BLOCK]),
     };
     Beliefs { values, stride: channels.stride }
 }
@@ -61,7 +64,7 @@ impl<const B: usize> Values<B> {
     }
 }
 
-// `scratch` is one pixel's channels: an array where their number is known beforehand, so that it lives in registers.
+// `scratch` is the channels of a block: an array where their number is known beforehand, so that loops over it unroll.
 fn iterate<const B: usize, S: AsMut<[[f32; B]]> + Clone>(
     lattices: &Lattices<'_>,
     channels: &Channels<f32>,
@@ -70,7 +73,7 @@ fn iterate<const B: usize, S: AsMut<[[f32; B]]> + Clone>(
 ) -> Vec<f32> {
     let scores = channels.scores.as_chunks::<B>().0;
     let multiplicity = channels.multiplicity.as_chunks::<B>().0;
-    let groups = scratch.as_mut().len();
+    let groups = scratch.as_mut().len() / BLOCK;
     let mut beliefs = Vec::with_capacity(if iterations == 0 { scores.len() } else { 0 });
     if iterations == 0 {
         decide(lattices, None, scores, multiplicity, scratch, |_, belief: &[[f32; B]]| {
@@ -116,29 +119,35 @@ fn decide<const B: usize, S: AsMut<[[f32; B]]>>(
     mut scratch: S,
     mut then: impl FnMut(usize, &[[f32; B]]),
 ) {
-    let belief = scratch.as_mut();
-    let groups = belief.len();
-    for (pixel, score) in scores.chunks_exact(groups).enumerate() {
-        belief.copy_from_slice(score);
+    let scratch = scratch.as_mut();
+    let groups = scratch.len() / BLOCK;
+    let multiplicity = &multiplicity[..groups];
+    for (block, scores) in scores.chunks(BLOCK * groups).enumerate() {
+        let beliefs = &mut scratch[..scores.len()];
+        let first = block * BLOCK;
+        beliefs.copy_from_slice(scores);
         if let Some(values) = from {
-            gather(&lattices.spatial.corners()[pixel], &values.spatial, belief);
-            gather(&lattices.bilateral.corners()[pixel], &values.bilateral, belief);
+            for (lane, belief) in beliefs.chunks_exact_mut(groups).enumerate() {
+                gather(&lattices.spatial.corners()[first + lane], &values.spatial, belief);
+                gather(&lattices.bilateral.corners()[first + lane], &values.bilateral, belief);
+            }
         }
-        softmax(belief, multiplicity);
-        then(pixel, belief);
+        softmax(beliefs, multiplicity);
+        for (lane, belief) in beliefs.chunks_exact(groups).enumerate() {
+            then(first + lane, belief);
+        }
     }
 }
 
 #[inline(always)]
-fn gather<const B: usize>(corners: &[super::filter::Corner], values: &[[f32; B]], sums: &mut [[f32; B]]) {
+fn gather<const B: usize>(corners: &[Corner], values: &[[f32; B]], sums: &mut [[f32; B]]) {
     let groups = sums.len();
-    for corner in corners {
-        let rows = &values[corner.vertex as usize * groups..][..groups];
-        for (sum, row) in sums.iter_mut().zip(rows) {
-            for lane in 0..B {
-                sum[lane] += corner.weight * row[lane];
-            }
+    for (group, sum) in sums.iter_mut().enumerate() {
+        let mut total = *sum;
+        for corner in corners {
+            add(&mut total, corner.weight, &values[corner.vertex as usize * groups + group]);
         }
+        *sum = total;
     }
 }
 
@@ -149,14 +158,21 @@ fn splat<const B: usize>(lattices: &Lattices<'_>, into: &mut Values<B>, pixel: u
 }
 
 #[inline(always)]
-fn scatter<const B: usize>(corners: &[super::filter::Corner], values: &mut [[f32; B]], belief: &[[f32; B]]) {
+fn scatter<const B: usize>(corners: &[Corner], values: &mut [[f32; B]], belief: &[[f32; B]]) {
     let groups = belief.len();
-    for corner in corners {
-        let rows = &mut values[corner.vertex as usize * groups..][..groups];
-        for (row, belief) in rows.iter_mut().zip(belief) {
-            for lane in 0..B {
-                row[lane] += corner.weight * belief[lane];
-            }
+    for (group, belief) in belief.iter().enumerate() {
+        let belief = *belief;
+        for corner in corners {
+            add(&mut values[corner.vertex as usize * groups + group], corner.weight, &belief);
         }
+    }
+}
+
+// Four at a time, all read before any is written: the compiler need not ask whether the two overlap.
+#[inline(always)]
+fn add<const B: usize>(sum: &mut [f32; B], weight: f32, values: &[f32; B]) {
+    for (sum, value) in sum.as_chunks_mut::<4>().0.iter_mut().zip(values.as_chunks::<4>().0) {
+        let (s, v) = (*sum, *value);
+        *sum = [s[0] + weight * v[0], s[1] + weight * v[1], s[2] + weight * v[2], s[3] + weight * v[3]];
     }
 }

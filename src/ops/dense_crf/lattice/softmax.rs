@@ -14,34 +14,45 @@ const LN_2_LOW: f32 = -2.121_944_4e-4;
 
 const WIDTH: usize = 4;
 
-/// Replaces scores by beliefs that sum, times how many labels each stands for, to 1.
+/// Replaces scores by beliefs that sum, times how many labels each stands for, to 1. Rows of `multiplicity.len()` groups
+/// a pixel; each step runs over all pixels before the next one, which keeps the processor from waiting for any.
+#[inline(always)]
 pub(super) fn softmax<const B: usize>(scores: &mut [[f32; B]], multiplicity: &[[f32; B]]) {
-    let mut tops = [f32::NEG_INFINITY; WIDTH];
-    for score in scores.iter().flat_map(|group| group.as_chunks::<WIDTH>().0) {
-        for lane in 0..WIDTH {
-            tops[lane] = if score[lane] > tops[lane] { score[lane] } else { tops[lane] };
-        }
-    }
-    let top = tops.into_iter().fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
-    let mut sums = [0.0; WIDTH];
-    for (group, many) in scores.iter_mut().zip(multiplicity) {
-        for value in group.iter_mut() {
-            *value = exp(*value - top);
-        }
-        for (value, many) in group.as_chunks::<WIDTH>().0.iter().zip(many.as_chunks::<WIDTH>().0) {
+    let groups = multiplicity.len();
+    for pixel in scores.chunks_exact_mut(groups) {
+        let mut tops = [f32::NEG_INFINITY; WIDTH];
+        for score in pixel.iter().flat_map(|group| group.as_chunks::<WIDTH>().0) {
             for lane in 0..WIDTH {
-                sums[lane] += value[lane] * many[lane];
+                tops[lane] = if score[lane] > tops[lane] { score[lane] } else { tops[lane] };
             }
         }
+        let larger = |a: f32, b: f32| if a > b { a } else { b };
+        let top = larger(larger(tops[0], tops[1]), larger(tops[2], tops[3]));
+        for value in pixel.as_flattened_mut() {
+            *value -= top;
+        }
     }
-    let factor = 1.0 / ((sums[0] + sums[1]) + (sums[2] + sums[3]));
-    for value in scores.iter_mut().flatten() {
-        *value *= factor;
+    for value in scores.as_flattened_mut() {
+        *value = exp(*value);
+    }
+    for pixel in scores.chunks_exact_mut(groups) {
+        let mut sums = [0.0; WIDTH];
+        for (group, many) in pixel.iter().zip(multiplicity) {
+            for (value, many) in group.as_chunks::<WIDTH>().0.iter().zip(many.as_chunks::<WIDTH>().0) {
+                for lane in 0..WIDTH {
+                    sums[lane] += value[lane] * many[lane];
+                }
+            }
+        }
+        let factor = 1.0 / ((sums[0] + sums[1]) + (sums[2] + sums[3]));
+        for value in pixel.as_flattened_mut() {
+            *value *= factor;
+        }
     }
 }
 
 /// `exp(x)` for `x` of at most 0, within 2 units of the last place; 0 below [`FLOOR`].
-#[inline]
+#[inline(always)]
 fn exp(x: f32) -> f32 {
     let inside = if x > FLOOR { x } else { FLOOR };
     let shifted = inside * std::f32::consts::LOG2_E + ROUNDER;
