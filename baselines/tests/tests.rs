@@ -7,6 +7,7 @@ mod fixture;
 mod backbone;
 mod cli;
 mod config;
+mod crf;
 mod data;
 mod eps;
 mod eval;
