@@ -8,6 +8,7 @@ mod backbone;
 mod cli;
 mod coco;
 mod config;
+mod crf;
 mod data;
 mod eps;
 mod eval;

@@ -21,7 +21,7 @@ mod unit;
 pub use affine::{affine, affine_relu};
 pub use affinity::affinity_mean;
 pub use conv2d::{Conv2dSpec, conv2d};
-pub use dense_crf::{DenseCrf, DenseCrfConfig, refine_label_pair};
+pub use dense_crf::{CrfKernel, DenseCrf, DenseCrfConfig, DenseCrfPlan, refine_label_pair};
 pub use depthwise::{DepthwiseSpec, depthwise_conv2d};
 pub use extremum::{max_keepdim, min_keepdim};
 pub use max_pool2d::{MaxPool2dSpec, max_pool2d};

@@ -62,14 +62,14 @@ fn seeds_are_the_released_ones() {
         case.check("pseudo_label1", &seeds.labels.source, 0.0);
         case.check("pseudo_label2", &seeds.labels.target, 0.0);
 
-        // The released labels come from a lattice, whose cells are coarse beside so small a grid: exact kernels agree with
-        // it on 94 to 98 % of the pixels, and differ where the posterior is undecided.
         let refined = HscSeeds::new(cams.as_ref(), &view, &labels, &config(&case)).unwrap().labels;
         let pairs = refined.as_ref().zip(seeds.labels.as_ref());
         for (view, (refined, raw)) in [(1, pairs.source), (2, pairs.target)] {
             let want = case.tensor(&format!("pseudo_label_crf{view}"));
             let (before, after) = (agreement(raw, &want), agreement(refined, &want));
-            assert!(after > before && after >= 0.9, "{}, view {view}: {before} to {after}", case.name);
+            assert!(before < 1.0, "{}, view {view}: the CRF changes nothing", case.name);
+            // Where two labels are equal to a few units of the last place, rounding decides.
+            assert!(after >= 0.995, "{}, view {view}: {after} of the labels agree", case.name);
         }
     }
 }

@@ -3,6 +3,7 @@
 mod attention;
 mod build;
 mod compare;
+mod crf;
 mod evaluation;
 mod folder;
 mod in_turn;
@@ -24,6 +25,7 @@ pub use attention::{
 };
 pub use build::{Model, build, from_checkpoint};
 pub use compare::{CompareOptions, compare};
+pub use crf::{CRF_MANIFEST, CrfJob, CrfOutcome, crf_mask_path};
 pub use evaluation::{Evaluated, LabelMapScores, evaluation, expect_seeds, label_map_evaluation, score_label_maps};
 pub(crate) use folder::discard_unstarted;
 pub use folder::{CONFIG_FILE, create_folder, open_folder, settle_config};

@@ -4,10 +4,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
+/// How the pairwise sums are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CrfKernel {
+    /// By permutohedral lattice in float32, in time linear in the pixels: what released code does, number by number.
+    #[default]
+    Lattice,
+    /// Exactly in float64, in time quadratic in the pixels: for maps of a few thousand pixels.
+    Exact,
+}
+
 /// Constants of the fully connected CRF. The default is [`Self::hsc_labels`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DenseCrfConfig {
+    /// How the pairwise sums are made.
+    pub kernel: CrfKernel,
     /// Mean-field iterations.
     pub iterations: usize,
     /// Probability that a given hard label is right, in `(0, 1)`; the other labels share the rest.
@@ -30,6 +43,7 @@ impl DenseCrfConfig {
     /// Hard pseudo labels during HSC's training: colour counts far more than position.
     pub const fn hsc_labels() -> Self {
         Self {
+            kernel: CrfKernel::Lattice,
             iterations: 10,
             gt_prob: 0.7,
             min_probability: 1e-5,

@@ -3,25 +3,16 @@
 use rayon::prelude::*;
 
 use super::kernel::{BLOCK, PairwiseKernel};
-
-/// What a pixel chooses between. Labels that no pixel was given are interchangeable, so one channel can stand for many.
-pub(super) struct Channels {
-    /// How many labels each channel stands for.
-    pub(super) multiplicity: Vec<f64>,
-    /// `-U`, pixel-major.
-    pub(super) scores: Vec<f64>,
-}
-
-impl Channels {
-    fn len(&self) -> usize {
-        self.multiplicity.len()
-    }
-}
+use crate::ops::dense_crf::channels::{Beliefs, Channels};
 
 /// `Q = softmax(-U + Σ_j w_ij Q_j)`, so many times, from `Q = softmax(-U)`. Pixel-major; the belief in *one* label of
 /// each channel.
-pub(super) fn mean_field(kernel: &PairwiseKernel, channels: &Channels, iterations: usize) -> Vec<f64> {
-    let count = channels.len();
+pub(in crate::ops::dense_crf) fn mean_field(
+    kernel: &PairwiseKernel,
+    channels: &Channels<f64>,
+    iterations: usize,
+) -> Beliefs {
+    let count = channels.stride;
     let mut beliefs = channels.scores.clone();
     for belief in beliefs.chunks_exact_mut(count) {
         softmax(belief, &channels.multiplicity);
@@ -41,7 +32,7 @@ pub(super) fn mean_field(kernel: &PairwiseKernel, channels: &Channels, iteration
         });
         beliefs = next;
     }
-    beliefs
+    Beliefs { values: beliefs.into_iter().map(|belief| belief as f32).collect(), stride: count }
 }
 
 fn softmax(values: &mut [f64], multiplicity: &[f64]) {

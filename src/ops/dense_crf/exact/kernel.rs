@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::DenseCrfConfig;
+use crate::ops::dense_crf::DenseCrfConfig;
 
 /// Pixels whose messages are summed together: one vectorised inner loop.
 pub(super) const BLOCK: usize = 64;
@@ -19,7 +19,7 @@ struct Pixel {
 
 /// `w_ij = compat_g k_g(i,j) / √(n_i n_j) + compat_b k_b(i,j) / √(m_i m_j)`, symmetric, with `n` and `m` the row sums
 /// of the two Gaussian kernels, the pixel itself included.
-pub(super) struct PairwiseKernel {
+pub(in crate::ops::dense_crf) struct PairwiseKernel {
     pixels: Vec<Pixel>,
     // A Gaussian is a product over coordinates, and every coordinate is a whole number: tables instead of exponentials.
     gaussian: Vec<f64>,
@@ -33,7 +33,7 @@ pub(super) struct PairwiseKernel {
 
 impl PairwiseKernel {
     /// `rgb` is row-major, `width` pixels a row, three bytes a pixel.
-    pub(super) fn new(rgb: &[u8], width: usize, config: &DenseCrfConfig) -> Self {
+    pub(in crate::ops::dense_crf) fn new(rgb: &[u8], width: usize, config: &DenseCrfConfig) -> Self {
         let pixels: Vec<Pixel> = rgb
             .chunks_exact(3)
             .enumerate()
