@@ -51,6 +51,11 @@ impl Confusion {
         &self.counts
     }
 
+    /// The same as one row per ground truth.
+    pub fn rows(&self) -> Vec<Vec<u64>> {
+        self.counts.chunks_exact(self.num_classes.max(1)).map(<[u64]>::to_vec).collect()
+    }
+
     pub(crate) fn add_count(&mut self, ground_truth: usize, predicted: usize, pixels: u64) {
         self.counts[ground_truth * self.num_classes + predicted] += pixels;
     }

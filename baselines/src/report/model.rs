@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::eval::{AbsentClass, BootstrapInterval, Curve};
+use crate::eval::{AbsentClass, BootstrapInterval, Confusion, Curve};
 use crate::report::picture::Picture;
 
 /// A comparison of methods on one split.
@@ -136,6 +136,10 @@ pub struct Repeat {
     pub class_iou_at_fixed: Vec<Option<f64>>,
     /// mIoU when every image's background score is chosen on other images, where it was computed.
     pub cross_fitted: Option<f64>,
+    /// Pixels by ground truth and prediction at the best background score, `num_classes` rows of `num_classes`; empty
+    /// where it was not kept. Classes as in [`Report::classes`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confusion_at_best: Vec<Vec<u64>>,
     /// Share of the pixels labelled right at the best background score.
     pub pixel_accuracy_at_best: Option<f64>,
     /// Loss terms over training.
@@ -218,7 +222,8 @@ impl Repeat {
             curve: curve.mean_ious(absent),
             class_iou_at_best: best.map_or_else(|| vec![None; fixed.num_classes()], |best| best.ious(absent)),
             class_iou_at_fixed: fixed.ious(absent),
-            pixel_accuracy_at_best: best.and_then(crate::eval::Confusion::pixel_accuracy),
+            confusion_at_best: best.map_or_else(Vec::new, Confusion::rows),
+            pixel_accuracy_at_best: best.and_then(Confusion::pixel_accuracy),
             ..Self::default()
         })
     }

@@ -113,7 +113,9 @@ fn baseline_protocols(plan: &Plan) -> Vec<BaselineProtocol> {
 fn method(comparison: &Comparison<'_>, cell: usize) -> Result<Method> {
     let (plan, units) = (comparison.plan, comparison.of_cell(cell));
     let (config, of, reference) = (plan.config(cell), &plan.cells[cell], plan.reference(cell));
-    let repeats = units.iter().map(|unit| repeat(unit, &config.eval)).collect::<Result<_>>()?;
+    let mut repeats: Vec<Repeat> = units.iter().map(|unit| repeat(unit, &config.eval)).collect::<Result<_>>()?;
+    // One is enough to look at, and all would make most of the file.
+    repeats.iter_mut().skip(1).for_each(|repeat| repeat.confusion_at_best.clear());
     let absent = config.eval.absent_class;
     let bootstrap = || {
         let (candidate, reference) = (at_best(&units, absent), at_best(&comparison.of_cell(reference), absent));
