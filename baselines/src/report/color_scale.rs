@@ -30,7 +30,8 @@ pub(crate) fn score_color(score: f32) -> [u8; 3] {
 
 /// A bar of the colours from 0 to 1.
 pub(crate) fn score_legend(what: &str) -> Markup {
-    let stops: Vec<String> = STOPS.iter().map(|[red, green, blue]| format!("#{red:02X}{green:02X}{blue:02X}")).collect();
+    let stops: Vec<String> =
+        STOPS.iter().map(|[red, green, blue]| format!("#{red:02X}{green:02X}{blue:02X}")).collect();
     let style = format!("background:linear-gradient(to right,{})", stops.join(","));
     html! { span.ramp { (what) " 0" span.colors style=(PreEscaped(style)) {} "1" } }
 }

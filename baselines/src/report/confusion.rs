@@ -1,12 +1,9 @@
 //! Which class was taken for which: a matrix with a row per class of the ground truth, and the worst of it in words.
 
-use std::fmt::Write as _;
+use maud::{Markup, html};
 
-use maud::{Markup, PreEscaped, html};
-
-use crate::eval::Confusion;
-use crate::report::html::swatch;
-use crate::report::model::ReportClass;
+use crate::report::html::{heading, swatch};
+use crate::report::model::{Report, ReportClass};
 
 /// Side of a cell in pixels for up to so many classes; the last for more.
 const CELLS: [(usize, usize); 4] = [(8, 44), (22, 32), (45, 20), (usize::MAX, 12)];
@@ -19,12 +16,40 @@ const NAMED: usize = 8;
 /// Width of a character of a name, in parts of its height.
 const CHARACTER: f64 = 0.56;
 
-/// The matrix of a confusion, every row divided by its sum, and its largest mistakes.
-pub(crate) fn confusion_figure(classes: &[ReportClass], confusion: &Confusion) -> Markup {
-    let matrix = Matrix::new(classes, confusion);
+impl Report {
+    /// The confusion of the first and the last method of every baseline, where it was kept.
+    pub(crate) fn confusion_section(&self) -> Markup {
+        let kept =
+            |index: &usize| self.methods[*index].repeats.iter().any(|repeat| !repeat.confusion_at_best.is_empty());
+        let figure = |index: usize| {
+            let method = &self.methods[index];
+            let rows = method.repeats.iter().map(|repeat| &repeat.confusion_at_best).find(|rows| !rows.is_empty());
+            html! {
+                h3 { (method.name) }
+                @if let Some(rows) = rows { (confusion_figure(&self.classes, rows)) }
+            }
+        };
+        html! {
+            @if self.methods.iter().enumerate().any(|(index, _)| kept(&index)) {
+                h2 { "What is taken for what" }
+                p.soft { "First training of a method, at its best score." }
+                @for group in self.groups() {
+                    @let shown: Vec<usize> = group.methods.iter().copied().filter(kept).collect();
+                    (heading(&group))
+                    @if let Some(first) = shown.first() { (figure(*first)) }
+                    @if let Some(last) = shown.last().filter(|_| shown.len() > 1) { (figure(*last)) }
+                }
+            }
+        }
+    }
+}
+
+/// The matrix of a confusion (rows of the ground truth), every row divided by its sum, and its largest mistakes.
+pub(crate) fn confusion_figure(classes: &[ReportClass], rows: &[Vec<u64>]) -> Markup {
+    let matrix = Matrix::new(classes, rows);
     let mistakes = matrix.mistakes();
     html! {
-        div.scroll { figure { (PreEscaped(matrix.to_svg())) } }
+        div.scroll { figure { (matrix.to_svg()) } }
         p.soft {
             "Rows are the ground truth, each divided by its pixels (void apart); columns, what was predicted. "
             span.hit.key {} "right " span.miss.key {} "wrong; the fuller, the more. A cell's numbers show on hovering."
@@ -45,22 +70,25 @@ pub(crate) fn confusion_figure(classes: &[ReportClass], confusion: &Confusion) -
 
 struct Matrix<'a> {
     classes: &'a [ReportClass],
-    counts: &'a [u64],
+    rows: &'a [Vec<u64>],
     sums: Vec<u64>,
     cell: usize,
 }
 
 impl<'a> Matrix<'a> {
-    fn new(classes: &'a [ReportClass], confusion: &'a Confusion) -> Self {
-        let counts = confusion.counts();
-        let sums = counts.chunks(classes.len().max(1)).map(|row| row.iter().sum()).collect();
+    fn new(classes: &'a [ReportClass], rows: &'a [Vec<u64>]) -> Self {
+        let sums = rows.iter().map(|row| row.iter().sum()).collect();
         let cell = CELLS.iter().find(|(most, _)| classes.len() <= *most).map_or(0, |(_, side)| *side);
-        Self { classes, counts, sums, cell }
+        Self { classes, rows, sums, cell }
+    }
+
+    fn pixels(&self, truth: usize, label: usize) -> u64 {
+        self.rows.get(truth).and_then(|row| row.get(label)).copied().unwrap_or(0)
     }
 
     fn share(&self, truth: usize, label: usize) -> f64 {
         match self.sums.get(truth) {
-            Some(&sum) if sum > 0 => self.counts[truth * self.classes.len() + label] as f64 / sum as f64,
+            Some(&sum) if sum > 0 => self.pixels(truth, label) as f64 / sum as f64,
             _ => 0.0,
         }
     }
@@ -81,70 +109,56 @@ impl<'a> Matrix<'a> {
         mistakes
     }
 
-    fn to_svg(&self) -> String {
+    fn to_svg(&self) -> Markup {
         let (cell, len) = (self.cell, self.classes.len());
         let font = (cell - 1).clamp(11, 13);
         let longest = self.classes.iter().map(|class| class.name.chars().count()).max().unwrap_or(0);
-        let margin = (longest as f64 * CHARACTER * font as f64).ceil() as usize + 10;
-        let (left, top) = (margin + font + 8, margin + font + 8);
-        // Nothing on the right but the slack of the last name.
-        let (width, height) = (left + len * cell + font, top + len * cell + 2);
-        let mut svg = format!(
-            "<svg class=\"confusion\" role=\"img\" aria-label=\"confusion matrix\" viewBox=\"0 0 {width} {height}\" \
-             width=\"{width}\" height=\"{height}\" style=\"width:{width}px\" font-size=\"{font}\">"
-        );
+        // Names on the left and above, a caption beyond them.
+        let start = (longest as f64 * CHARACTER * font as f64).ceil() as usize + font + 18;
         let side = len * cell;
-        let middle = (left + side / 2, top + side / 2);
-        // Writing to a string cannot fail.
-        drop(write!(svg, "<text class=\"axis\" x=\"{}\" y=\"{font}\" text-anchor=\"middle\">predicted</text>", middle.0));
-        drop(write!(
-            svg,
-            "<text class=\"axis\" transform=\"translate({font} {}) rotate(-90)\" text-anchor=\"middle\">ground truth</text>",
-            middle.1
-        ));
-        drop(write!(svg, "<rect class=\"frame\" x=\"{left}\" y=\"{top}\" width=\"{side}\" height=\"{side}\"/>"));
-        for (index, class) in self.classes.iter().enumerate() {
-            let along = index * cell + cell / 2;
-            let name = html! { (class.name) }.into_string();
-            let empty = if self.sums.get(index) == Some(&0) { " class=\"axis\"" } else { "" };
-            let (x, y) = (left - 6, top + along);
-            drop(write!(svg, "<text{empty} x=\"{x}\" y=\"{y}\" dy=\".35em\" text-anchor=\"end\">{name}</text>"));
-            let (x, y) = (left + along, top - 6);
-            drop(write!(svg, "<text transform=\"translate({x} {y}) rotate(-90)\" dy=\".35em\">{name}</text>"));
+        let (width, height) = (start + side + font, start + side + 2);
+        let middle = start + side / 2;
+        html! {
+            svg.confusion role="img" aria-label="confusion matrix" font-size=(font) width=(width) height=(height)
+                viewBox=(format!("0 0 {width} {height}")) style=(format!("width:{width}px"))
+            {
+                text.axis x=(middle) y=(font) text-anchor="middle" { "predicted" }
+                text.axis transform=(format!("translate({font} {middle}) rotate(-90)")) text-anchor="middle" {
+                    "ground truth"
+                }
+                rect.frame x=(start) y=(start) width=(side) height=(side) {}
+                @for (index, class) in self.classes.iter().enumerate() {
+                    @let (edge, along) = (start - 6, start + index * cell + cell / 2);
+                    @let absent = (self.sums.get(index) == Some(&0)).then_some("axis");
+                    text class=[absent] x=(edge) y=(along) dy=".35em" text-anchor="end" { (class.name) }
+                    text transform=(format!("translate({along} {edge}) rotate(-90)")) dy=".35em" { (class.name) }
+                }
+                @for (truth, label) in self.pairs() { (self.drawn(start, truth, label)) }
+            }
         }
-        self.pairs().for_each(|(truth, label)| self.draw_cell(&mut svg, (left, top), truth, label));
-        svg.push_str("</svg>");
-        svg
     }
 
-    fn draw_cell(&self, svg: &mut String, (left, top): (usize, usize), truth: usize, label: usize) {
-        let share = self.share(truth, label);
-        if share < LEAST {
-            return;
-        }
-        let cell = self.cell;
-        let (x, y) = (left + label * cell, top + truth * cell);
+    fn drawn(&self, start: usize, truth: usize, label: usize) -> Markup {
+        let (share, cell) = (self.share(truth, label), self.cell);
+        let (x, y) = (start + label * cell, start + truth * cell);
         let kind = if truth == label { "hit" } else { "miss" };
         // The square root shows what is small: a mistake of 5 % is one.
         let (opacity, percent) = (share.sqrt(), 100.0 * share);
-        let title = html! {
-            (self.classes[truth].name) " as " (self.classes[label].name) ": " (format!("{percent:.2} %, "))
-            (self.counts[truth * self.classes.len() + label]) " pixels"
-        };
-        drop(write!(
-            svg,
-            "<g><title>{}</title><rect class=\"{kind}\" x=\"{x}\" y=\"{y}\" width=\"{cell}\" height=\"{cell}\" \
-             fill-opacity=\"{opacity:.2}\"/>",
-            title.into_string()
-        ));
-        if cell >= NUMBERED && percent >= 0.5 {
-            let (x, y) = (x + cell / 2, y + cell / 2);
-            let class = if opacity > 0.6 { "over" } else { "number" };
-            drop(write!(
-                svg,
-                "<text class=\"{class}\" x=\"{x}\" y=\"{y}\" dy=\".35em\" text-anchor=\"middle\">{percent:.0}</text>"
-            ));
+        html! {
+            @if share >= LEAST {
+                g {
+                    title {
+                        (self.classes[truth].name) " as " (self.classes[label].name) ": " (format!("{percent:.2}")) " %, "
+                        (self.pixels(truth, label)) " pixels"
+                    }
+                    rect class=(kind) x=(x) y=(y) width=(cell) height=(cell) fill-opacity=(format!("{opacity:.2}")) {}
+                    @if cell >= NUMBERED && percent >= 0.5 {
+                        text.over[opacity > 0.6] x=(x + cell / 2) y=(y + cell / 2) dy=".35em" text-anchor="middle" {
+                            (format!("{percent:.0}"))
+                        }
+                    }
+                }
+            }
         }
-        svg.push_str("</g>");
     }
 }

@@ -27,6 +27,7 @@ impl Report {
             (self.methods_section()?)
             (self.curves_section()?)
             (self.classes_section())
+            (self.confusion_section())
             (self.losses_section()?)
             @for gallery in &self.galleries { (gallery_section(&self.classes, gallery)) }
             (self.protocol_section())

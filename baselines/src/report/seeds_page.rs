@@ -198,7 +198,8 @@ impl SeedsPage {
 
     fn precision_cells(&self, class: usize) -> Markup {
         let counts = self.sources.first().and_then(|source| source.confusion.as_ref()).map(Confusion::class_counts);
-        let of = |values: Option<Vec<Option<f64>>>| shown(values.and_then(|values| values.get(class).copied().flatten()));
+        let of =
+            |values: Option<Vec<Option<f64>>>| shown(values.and_then(|values| values.get(class).copied().flatten()));
         html! {
             td.right { (of(counts.as_ref().map(|counts| counts.precisions()))) }
             td.right { (of(counts.as_ref().map(|counts| counts.recalls()))) }
@@ -212,7 +213,7 @@ impl SeedsPage {
             @for source in &self.sources {
                 @if let Some(confusion) = &source.confusion {
                     @if several { h3 { (source.name) } }
-                    (confusion_figure(&self.classes, confusion))
+                    (confusion_figure(&self.classes, &confusion.rows()))
                 }
             }
         }

@@ -95,9 +95,8 @@ impl TrainingPage {
 
     fn times_section(&self) -> Markup {
         let total: f64 = self.step_times.iter().map(|(_, time)| time).sum();
-        let rows = self.step_times.iter().map(|(part, time)| {
-            (part.as_str(), share(*time, total), format!("{time:.1} ms"))
-        });
+        let rows =
+            self.step_times.iter().map(|(part, time)| (part.as_str(), share(*time, total), format!("{time:.1} ms")));
         html! {
             @if total > 0.0 {
                 h2 { "Time of a step" }
@@ -142,10 +141,7 @@ fn share(part: f64, whole: f64) -> f64 {
 }
 
 /// Name, bar and value, row by row; `mark` is the colour of a square before the name.
-fn bars<'a>(
-    rows: impl Iterator<Item = (&'a str, f64, String)>,
-    mark: impl Fn(usize) -> Option<[u8; 3]>,
-) -> Markup {
+fn bars<'a>(rows: impl Iterator<Item = (&'a str, f64, String)>, mark: impl Fn(usize) -> Option<[u8; 3]>) -> Markup {
     html! {
         div.scroll {
             table {

@@ -147,12 +147,12 @@ pub fn evaluation(dataset: &Dataset, split: &str, curve: &Curve, config: &EvalCo
     })
 }
 
-fn classes(dataset: &Dataset) -> Vec<ReportClass> {
+pub(crate) fn classes(dataset: &Dataset) -> Vec<ReportClass> {
     let names = std::iter::once("background").chain(dataset.class_names().iter().map(String::as_str));
     names.zip(color_map()).map(|(name, color)| ReportClass { name: name.to_string(), color }).collect()
 }
 
-fn protocol(dataset: &Dataset, split: &str, config: &EvalConfig) -> Protocol {
+pub(crate) fn protocol(dataset: &Dataset, split: &str, config: &EvalConfig) -> Protocol {
     let root = dataset.images().root();
     let name = root.file_name().map_or_else(|| root.display().to_string(), |name| name.to_string_lossy().into_owned());
     Protocol {
@@ -203,26 +203,26 @@ fn timings(options: &CompareOptions<'_>, comparison: &Comparison<'_>) -> Vec<(St
 
 fn repeat(unit: &Unit, eval: &EvalConfig) -> Result<Repeat> {
     let mut repeat = Repeat::from_curve(unit.seed, &unit.scores.curve, eval.background_score, eval.absent_class)?;
-    repeat.losses = losses(unit);
+    repeat.losses = losses(&unit.history);
     repeat.omitted = omitted(&unit.history);
     Ok(repeat)
 }
 
 // Means over equal parts of the training: single steps are too noisy to look at.
-fn losses(unit: &Unit) -> Vec<LossCurve> {
-    let mut names: Vec<&String> = unit.history.iter().flat_map(|record| record.terms.keys()).collect();
+pub(crate) fn losses(history: &[StepRecord]) -> Vec<LossCurve> {
+    let mut names: Vec<&String> = history.iter().flat_map(|record| record.terms.keys()).collect();
     names.sort();
     names.dedup();
-    let part = unit.history.len().div_ceil(CURVE_POINTS).max(1);
+    let part = history.len().div_ceil(CURVE_POINTS).max(1);
     let mut curves: Vec<LossCurve> = names
         .into_iter()
         .map(|name| {
-            let points = binned(&unit.history, part, |record| record.terms.get(name).copied());
-            let weight = unit.history.iter().rev().find_map(|record| record.weights.get(name)).copied().unwrap_or(1.0);
+            let points = binned(history, part, |record| record.terms.get(name).copied());
+            let weight = history.iter().rev().find_map(|record| record.weights.get(name)).copied().unwrap_or(1.0);
             LossCurve { term: name.clone(), weight, points }
         })
         .collect();
-    let points = binned(&unit.history, part, |record| record.total);
+    let points = binned(history, part, |record| record.total);
     curves.insert(0, LossCurve { term: "total".to_string(), weight: 1.0, points });
     curves
 }
@@ -238,7 +238,7 @@ fn binned(history: &[StepRecord], part: usize, value: impl Fn(&StepRecord) -> Op
         .collect()
 }
 
-fn omitted(history: &[StepRecord]) -> Vec<OmittedCount> {
+pub(crate) fn omitted(history: &[StepRecord]) -> Vec<OmittedCount> {
     let mut counts: BTreeMap<(&String, &String), usize> = BTreeMap::new();
     for entry in history.iter().flat_map(|record| &record.omitted) {
         *counts.entry(entry).or_default() += 1;

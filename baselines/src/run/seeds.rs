@@ -123,7 +123,7 @@ fn write_labels(path: &Path, maps: &SeedMaps, background_score: f64) -> Result<(
     write_mask(path, &mask)
 }
 
-fn missing(path: &Path, name: &str, err: Error) -> Error {
+pub(crate) fn missing(path: &Path, name: &str, err: Error) -> Error {
     match err {
         Error::Io { source, .. } => Error::input(path, &format!("the seeds of image {name}"))(source),
         err => err,
