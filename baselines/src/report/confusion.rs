@@ -153,7 +153,7 @@ impl<'a> Matrix<'a> {
                     }
                     rect class=(kind) x=(x) y=(y) width=(cell) height=(cell) fill-opacity=(format!("{opacity:.2}")) {}
                     @if cell >= NUMBERED && percent >= 0.5 {
-                        text.over[opacity > 0.6] x=(x + cell / 2) y=(y + cell / 2) dy=".35em" text-anchor="middle" {
+                        text.over[opacity > 0.75] x=(x + cell / 2) y=(y + cell / 2) dy=".35em" text-anchor="middle" {
                             (format!("{percent:.0}"))
                         }
                     }

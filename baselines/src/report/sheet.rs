@@ -14,7 +14,7 @@ pub(crate) fn gallery_section(classes: &[ReportClass], gallery: &Gallery) -> Mar
         @if !gallery.note.is_empty() { p.soft { (gallery.note) } }
         (legend(classes, &gallery.rows))
         div.scroll {
-            table.gallery {
+            table.gallery style=(format!("--columns:{}", gallery.columns.len())) {
                 thead { tr { th {} @for column in &gallery.columns { th { (column) } } } }
                 tbody { @for row in &gallery.rows { (sheet_row(classes, gallery, row)) } }
             }

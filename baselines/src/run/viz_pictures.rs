@@ -92,15 +92,19 @@ fn row(options: &VizOptions<'_>, looked: &[Looked], index: usize, side: u32) -> 
     let truth = dataset.has_masks().then(|| dataset.mask(index)).transpose()?;
     let seen = looked.iter().map(|of| read(options, of, index, &image)).collect::<Result<Vec<Seen>>>()?;
     let labels: Vec<Vec<u8>> = seen.iter().zip(looked).map(|(seen, of)| seen.labels(of.score)).collect();
-    let strongest: Vec<Option<usize>> = seen.iter().map(|seen| strongest(&seen.maps)).collect();
+    // One class in a row, to be compared; that of the first seeds, where the others have it.
+    let seeds = seen.iter().zip(looked).find(|(_, of)| of.source.kind == SourceKind::Seeds);
+    let first = seeds.and_then(|(seen, _)| strongest(&seen.maps));
+    let heat_of = |maps: &SeedMaps| first.filter(|class| maps.classes().contains(class)).or_else(|| strongest(maps));
     let blank = vec![0f32; image.width() as usize * image.height() as usize];
     let mut layers = vec![Layer::Image];
     layers.extend(truth.iter().map(|mask| Layer::Labels { labels: &mask.data, mean_iou: None }));
     let mut captions = Vec::new();
-    for ((of, seen), (labels, class)) in looked.iter().zip(&seen).zip(labels.iter().zip(&strongest)) {
+    for ((of, seen), labels) in looked.iter().zip(&seen).zip(&labels) {
         let mean_iou = of.image_ious.get(index).copied().flatten();
         layers.push(Layer::Labels { labels, mean_iou });
         if of.source.kind == SourceKind::Seeds {
+            let class = heat_of(&seen.maps);
             let name = class.and_then(|class| dataset.class_names().get(class)).map_or("no class", String::as_str);
             captions.push((layers.len(), name));
             layers.push(Layer::Heat(class.and_then(|class| seen.maps.map(class)).unwrap_or(&blank)));
