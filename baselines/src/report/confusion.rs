@@ -47,16 +47,23 @@ impl Report {
 /// The matrix of a confusion (rows of the ground truth), every row divided by its sum, and its largest mistakes.
 pub(crate) fn confusion_figure(classes: &[ReportClass], rows: &[Vec<u64>]) -> Markup {
     let matrix = Matrix::new(classes, rows);
-    let mistakes = matrix.mistakes();
     html! {
         div.scroll { figure { (matrix.to_svg()) } }
         p.soft {
             "Rows are the ground truth, each divided by its pixels (void apart); columns, what was predicted. "
             span.hit.key {} "right " span.miss.key {} "wrong; the fuller, the more. A cell's numbers show on hovering."
         }
+        (mistake_list("Largest mistakes", classes, &matrix.mistakes(0)))
+        // The background takes the most of nearly every class, and hides what is to be told apart.
+        (mistake_list("Between foreground classes", classes, &matrix.mistakes(1)))
+    }
+}
+
+fn mistake_list(title: &str, classes: &[ReportClass], mistakes: &[(usize, usize, f64)]) -> Markup {
+    html! {
         @if !mistakes.is_empty() {
             p {
-                "Largest mistakes: "
+                (title) ": "
                 @for (index, (truth, label, share)) in mistakes.iter().enumerate() {
                     @if index > 0 { "; " }
                     span.nowrap { (swatch(classes[*truth].color)) (classes[*truth].name) }
@@ -98,9 +105,9 @@ impl<'a> Matrix<'a> {
         (0..len).flat_map(move |truth| (0..len).map(move |label| (truth, label)))
     }
 
-    // Ground truth, prediction and share of the largest cells beside the diagonal.
-    fn mistakes(&self) -> Vec<(usize, usize, f64)> {
-        let beside = self.pairs().filter(|(truth, label)| truth != label);
+    // Ground truth, prediction and share of the largest cells beside the diagonal, of classes from `first` on.
+    fn mistakes(&self, first: usize) -> Vec<(usize, usize, f64)> {
+        let beside = self.pairs().filter(|(truth, label)| truth != label && *truth.min(label) >= first);
         let mut mistakes: Vec<(usize, usize, f64)> =
             beside.map(|(truth, label)| (truth, label, self.share(truth, label))).collect();
         mistakes.retain(|(_, _, share)| *share >= LEAST);
