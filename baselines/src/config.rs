@@ -191,6 +191,8 @@ pub struct EvalConfig {
     pub thresholds: ThresholdGrid,
     /// Whether a class in neither ground truth nor prediction counts as 0, as in the released code, or not at all.
     pub absent_class: AbsentClass,
+    /// Parts of the split for the held-out number: every image is judged at the score best on the other parts.
+    pub folds: usize,
     /// Resamples of the bootstrap over images.
     pub bootstrap: BootstrapConfig,
 }
@@ -201,6 +203,7 @@ impl Default for EvalConfig {
             background_score: 0.26,
             thresholds: ThresholdGrid::default(),
             absent_class: AbsentClass::default(),
+            folds: 2,
             bootstrap: BootstrapConfig::default(),
         }
     }
@@ -216,6 +219,9 @@ impl EvalConfig {
         let (score, thresholds) = (self.background_score, self.thresholds.thresholds()?);
         if !thresholds.iter().any(|threshold| *threshold as f32 == score as f32) {
             return bad("background_score", format!("must be one of the scores of `eval.thresholds`, is {score}"));
+        }
+        if self.folds < 2 {
+            return bad("folds", format!("must be at least 2, is {}", self.folds));
         }
         if self.bootstrap.resamples == 0 {
             return bad("bootstrap.resamples", "must be at least 1, is 0".to_string());

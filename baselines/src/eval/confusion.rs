@@ -67,15 +67,39 @@ impl Confusion {
     pub fn add(&mut self, ground_truth: &[u8], predicted: &[u8]) -> Result<()> {
         expect_pixels("prediction", predicted.len(), ground_truth.len())?;
         let mut image = Self::new(self.num_classes);
-        for (&truth, &label) in ground_truth.iter().zip(predicted) {
-            if truth == VOID {
-                continue;
-            }
-            expect_class("ground truth", truth, self.num_classes)?;
-            expect_class("prediction", label, self.num_classes)?;
-            image.add_count(usize::from(truth), usize::from(label), 1);
+        // Of so many pixels that 32 bits hold them.
+        for (truth, labels) in ground_truth.chunks(1 << 30).zip(predicted.chunks(1 << 30)) {
+            image.add_part(truth, labels)?;
         }
         self.merge(&image)
+    }
+
+    // Counts pixels by both values, whatever they are, and looks at the counts: checking every pixel would cost more
+    // than counting it.
+    fn add_part(&mut self, ground_truth: &[u8], predicted: &[u8]) -> Result<()> {
+        let rows = TruthRows::new(self.num_classes);
+        // In turns into two tables: neighbours are mostly alike, and a count has to be written before it can be raised
+        // again.
+        let mut table = vec![[0u32; 2]; rows.len() * LABELS];
+        let at = |truth: u8, label: u8| rows.of(truth) * LABELS + usize::from(label);
+        let (truth_pairs, truth_rest) = ground_truth.as_chunks::<2>();
+        let (label_pairs, label_rest) = predicted.as_chunks::<2>();
+        for ([truth, next_truth], [label, next_label]) in truth_pairs.iter().zip(label_pairs) {
+            table[at(*truth, *label)][0] += 1;
+            table[at(*next_truth, *next_label)][1] += 1;
+        }
+        for (truth, label) in truth_rest.iter().zip(label_rest) {
+            table[at(*truth, *label)][0] += 1;
+        }
+        let is_used = |row: usize| table[row * LABELS..][..LABELS].iter().any(|count| *count != [0; 2]);
+        rows.expect_classes(ground_truth, is_used)?;
+        for (truth, row) in table.chunks_exact(LABELS).take(self.num_classes).enumerate() {
+            for (label, [count, more]) in (0u8..=u8::MAX).zip(row).filter(|(_, count)| **count != [0; 2]) {
+                expect_class("prediction", label, self.num_classes)?;
+                self.add_count(truth, usize::from(label), u64::from(*count) + u64::from(*more));
+            }
+        }
+        Ok(())
     }
 
     /// Adds another confusion.
@@ -149,12 +173,11 @@ impl ClassCounts {
         &self.predicted
     }
 
-    /// Adds the counts of another image, of as many classes.
-    pub(crate) fn add(&mut self, other: &Self) {
-        let add = |sum: &mut [u64], more: &[u64]| sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
-        add(&mut self.true_positive, &other.true_positive);
-        add(&mut self.ground_truth, &other.ground_truth);
-        add(&mut self.predicted, &other.predicted);
+    /// Adds pixels of a class: found, in the ground truth, predicted.
+    pub(crate) fn add_class(&mut self, class: usize, [true_positive, ground_truth, predicted]: [u64; 3]) {
+        self.true_positive[class] += true_positive;
+        self.ground_truth[class] += ground_truth;
+        self.predicted[class] += predicted;
     }
 
     /// `IoU_c = TP_c / (T_c + P_c - TP_c)`, in `[0, 1]`. `None` is a class with neither ground truth nor prediction;
@@ -186,6 +209,51 @@ impl ClassCounts {
     /// Share of the pixels predicted as every class that are right; `None` without prediction.
     pub fn precisions(&self) -> Vec<Option<f64>> {
         shares(&self.true_positive, &self.predicted)
+    }
+}
+
+/// Values of 8 bits.
+const LABELS: usize = 256;
+
+/// Rows to count pixels in by their ground truth: one for every class, one for void, one for what is neither.
+pub(crate) struct TruthRows {
+    rows: [u16; LABELS],
+    num_classes: usize,
+}
+
+impl TruthRows {
+    pub(crate) fn new(num_classes: usize) -> Self {
+        let mut rows = [0; LABELS];
+        for (row, value) in rows.iter_mut().zip(0u8..=VOID) {
+            let place = match usize::from(value) {
+                class if class < num_classes => class,
+                _ if value == VOID => num_classes,
+                _ => num_classes + 1,
+            };
+            // Far below the limit of 16 bits.
+            *row = place as u16;
+        }
+        Self { rows, num_classes }
+    }
+
+    /// Rows there are.
+    pub(crate) fn len(&self) -> usize {
+        self.num_classes + 2
+    }
+
+    #[inline]
+    pub(crate) fn of(&self, value: u8) -> usize {
+        usize::from(self.rows[usize::from(value)])
+    }
+
+    /// Fails when there are pixels in the last row.
+    pub(crate) fn expect_classes(&self, ground_truth: &[u8], is_used: impl Fn(usize) -> bool) -> Result<()> {
+        let last = self.num_classes + 1;
+        if !is_used(last) {
+            return Ok(());
+        }
+        let bad = ground_truth.iter().find(|value| self.of(**value) == last);
+        bad.map_or(Ok(()), |value| expect_class("ground truth", *value, self.num_classes))
     }
 }
 

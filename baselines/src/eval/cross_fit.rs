@@ -3,7 +3,7 @@
 use candle_wsss::Error;
 
 use crate::error::Result;
-use crate::eval::confusion::{AbsentClass, Confusion};
+use crate::eval::confusion::{AbsentClass, ClassCounts, Confusion};
 use crate::eval::sweep::{ImageHistogram, Sweep};
 
 /// Outcome of choosing the background score without the images it is applied to.
@@ -13,6 +13,8 @@ pub struct CrossFit {
     pub thresholds: Vec<f64>,
     /// Every image counted once, at the score of its fold.
     pub confusion: Confusion,
+    /// The same image by image.
+    pub images: Vec<ClassCounts>,
 }
 
 /// Image `i` belongs to fold `i mod folds`. The score of a fold is the best one of all other folds.
@@ -26,23 +28,27 @@ pub fn cross_fit(like: &Sweep, images: &[ImageHistogram], folds: usize, absent: 
         let reason = format!("must be between 2 and the number of images, {}, is {folds}", images.len());
         return Err(Error::config("folds", reason).into());
     }
-    let mut thresholds = Vec::with_capacity(folds);
-    let mut confusion = Confusion::new(like.num_classes());
+    let empty = Sweep::new(like.num_classes(), like.thresholds().to_vec())?;
+    let mut parts = vec![empty.clone(); folds];
+    for (index, image) in images.iter().enumerate() {
+        parts[index % folds].add_image(image)?;
+    }
+    let mut fit =
+        CrossFit { thresholds: Vec::new(), confusion: Confusion::new(like.num_classes()), images: Vec::new() };
+    let mut chosen = Vec::with_capacity(folds);
     for fold in 0..folds {
-        let mut others = Sweep::new(like.num_classes(), like.thresholds().to_vec())?;
-        for (index, image) in images.iter().enumerate() {
-            if index % folds != fold {
-                others.add_image(image)?;
-            }
-        }
+        let mut others = empty.clone();
+        parts.iter().enumerate().filter(|(index, _)| *index != fold).try_for_each(|(_, part)| others.merge(part))?;
         let best = others.curve().best(absent);
         let best = best.ok_or_else(|| Error::value("cross fit", "no image has a pixel with ground truth"))?;
-        thresholds.push(best.threshold);
-        for image in images.iter().skip(fold).step_by(folds) {
-            if let Some(counts) = image.confusion(best.index) {
-                confusion.merge(&counts)?;
-            }
+        fit.thresholds.push(best.threshold);
+        chosen.push(best.index);
+    }
+    for (index, image) in images.iter().enumerate() {
+        if let Some(counts) = image.confusion(chosen[index % folds]) {
+            fit.confusion.merge(&counts)?;
+            fit.images.push(counts.class_counts());
         }
     }
-    Ok(CrossFit { thresholds, confusion })
+    Ok(fit)
 }

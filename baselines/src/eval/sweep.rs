@@ -8,18 +8,21 @@ use std::sync::Arc;
 
 use candle_wsss::Error;
 
-use crate::data::{MAX_CLASSES, VOID};
+use crate::data::MAX_CLASSES;
 use crate::error::Result;
-use crate::eval::confusion::{AbsentClass, ClassCounts, Confusion, expect_class, expect_pixels};
+use crate::eval::bins::Bins;
+use crate::eval::confusion::{AbsentClass, ClassCounts, Confusion, TruthRows, expect_pixels};
 use crate::infer::SeedMaps;
+
+/// Pixels looked at together: their scores stay in the nearest cache.
+const BLOCK: usize = 1024;
 
 /// Counts over all images, for all thresholds.
 #[derive(Clone, Debug)]
 pub struct Sweep {
     num_classes: usize,
     thresholds: Vec<f64>,
-    /// The thresholds as the scores are compared with them.
-    keys: Arc<[f32]>,
+    bins: Bins,
     /// `(thresholds + 1, num_classes, num_classes)`: pixels by thresholds below the score, ground truth, best label.
     counts: Vec<u64>,
 }
@@ -62,9 +65,9 @@ impl Sweep {
         if let Some(pair) = thresholds.windows(2).find(|pair| pair[0] >= pair[1]) {
             return Err(Error::config("thresholds", format!("must ascend, got {} then {}", pair[0], pair[1])).into());
         }
-        let keys: Arc<[f32]> = thresholds.iter().map(|threshold| *threshold as f32).collect();
-        let counts = vec![0; (thresholds.len() + 1) * num_classes * num_classes];
-        Ok(Self { num_classes, thresholds, keys, counts })
+        let bins = Bins::new(thresholds.iter().map(|threshold| *threshold as f32).collect());
+        let counts = vec![0; bins.len() * num_classes * num_classes];
+        Ok(Self { num_classes, thresholds, bins, counts })
     }
 
     /// Classes with the background.
@@ -98,25 +101,30 @@ impl Sweep {
         }
         // Without classes there is still a column, of background in every bin.
         let columns = maps.classes().len().max(1);
-        let bins = self.keys.len() + 1;
-        let mut dense = vec![0u32; self.num_classes * columns * bins];
-        let (scores, winners) = maps.winners();
-        for ((&truth, &score), &winner) in ground_truth.iter().zip(&scores).zip(&winners) {
-            if truth == VOID {
-                continue;
+        let rows = TruthRows::new(self.num_classes);
+        let bins = self.bins.len();
+        let mut dense = vec![0u32; rows.len() * columns * bins];
+        let pixels = ground_truth.len();
+        let (mut scores, mut winners) = ([0f32; BLOCK], [0u32; BLOCK]);
+        for (block, truth) in ground_truth.chunks(BLOCK).enumerate() {
+            let scores = &mut scores[..truth.len()];
+            let winners = &mut winners[..truth.len()];
+            best_of(maps.maps(), pixels, block * BLOCK, scores, winners);
+            for ((&truth, &score), &winner) in truth.iter().zip(&*scores).zip(&*winners) {
+                let bin = self.bins.of(score);
+                dense[(rows.of(truth) * columns + winner as usize) * bins + bin] += 1;
             }
-            expect_class("ground truth", truth, self.num_classes)?;
-            let bin = self.keys.partition_point(|key| *key < score);
-            dense[(usize::from(truth) * columns + usize::from(winner)) * bins + bin] += 1;
         }
+        let row = columns * bins;
+        rows.expect_classes(ground_truth, |at| dense[at * row..][..row].iter().any(|count| *count > 0))?;
         let label = |column: usize| maps.classes().get(column).map_or(0, |class| class + 1);
-        let cells = dense
+        let cells = dense[..self.num_classes * row]
             .chunks_exact(bins)
             .enumerate()
             .filter(|(_, bins)| bins.iter().any(|count| *count > 0))
             .map(|(at, bins)| Cell { ground_truth: at / columns, label: label(at % columns), bins: bins.to_vec() })
             .collect();
-        Ok(ImageHistogram { num_classes: self.num_classes, keys: Arc::clone(&self.keys), cells })
+        Ok(ImageHistogram { num_classes: self.num_classes, keys: self.bins.keys(), cells })
     }
 
     /// Adds the counts of one image. The order of images does not matter.
@@ -140,7 +148,7 @@ impl Sweep {
     /// # Errors
     /// When it is of other classes or thresholds.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
-        self.expect_like(other.num_classes, &other.keys)?;
+        self.expect_like(other.num_classes, &other.bins.keys())?;
         for (count, more) in self.counts.iter_mut().zip(&other.counts) {
             *count += more;
         }
@@ -148,10 +156,11 @@ impl Sweep {
     }
 
     fn expect_like(&self, num_classes: usize, keys: &[f32]) -> Result<()> {
-        if self.num_classes == num_classes && *self.keys == *keys {
+        let own = self.bins.keys();
+        if self.num_classes == num_classes && *own == *keys {
             return Ok(());
         }
-        let expected = format!("{} classes and {} thresholds", self.num_classes, self.keys.len());
+        let expected = format!("{} classes and {} thresholds", self.num_classes, own.len());
         let reason = format!("expected {expected}, got {num_classes} and {}, or others", keys.len());
         Err(Error::value("sweep", reason).into())
     }
@@ -200,6 +209,21 @@ impl ImageHistogram {
     /// As [`Self::confusion`], reduced to what the `IoU` needs.
     pub fn class_counts(&self, index: usize) -> Option<ClassCounts> {
         self.confusion(index).map(|confusion| confusion.class_counts())
+    }
+}
+
+// The largest score of every pixel from `start` on and the index of its map, the first of equal ones; `maps` are
+// `(classes, pixels)`.
+fn best_of(maps: &[f32], pixels: usize, start: usize, scores: &mut [f32], winners: &mut [u32]) {
+    scores.fill(f32::NEG_INFINITY);
+    winners.fill(0);
+    for (index, map) in (0u32..).zip(maps.chunks_exact(pixels.max(1))) {
+        for ((score, winner), &candidate) in scores.iter_mut().zip(&mut *winners).zip(&map[start..]) {
+            // Written without a branch, so that several pixels are done at a time.
+            let wins = candidate > *score;
+            *score = if wins { candidate } else { *score };
+            *winner = if wins { index } else { *winner };
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::report::html::{heading, swatch};
+use crate::report::html::swatch;
 use crate::report::model::{Report, ReportClass};
 
 /// Side of a cell in pixels for up to so many classes; the last for more.
@@ -21,23 +21,36 @@ impl Report {
     pub(crate) fn confusion_section(&self) -> Markup {
         let kept =
             |index: &usize| self.methods[*index].repeats.iter().any(|repeat| !repeat.confusion_at_best.is_empty());
-        let figure = |index: usize| {
+        let first = |index: usize| {
             let method = &self.methods[index];
             let rows = method.repeats.iter().map(|repeat| &repeat.confusion_at_best).find(|rows| !rows.is_empty());
-            html! {
-                h3 { (method.name) }
-                @if let Some(rows) = rows { (confusion_figure(&self.classes, rows)) }
-            }
+            rows.map(|rows| (method.name.as_str(), rows.as_slice()))
         };
-        html! {
-            @if self.methods.iter().enumerate().any(|(index, _)| kept(&index)) {
-                h2 { "What is taken for what" }
-                p.soft { "First training of a method, at its best score." }
-                @for group in self.groups() {
-                    @let shown: Vec<usize> = group.methods.iter().copied().filter(kept).collect();
-                    (heading(&group))
-                    @if let Some(first) = shown.first() { (figure(*first)) }
-                    @if let Some(last) = shown.last().filter(|_| shown.len() > 1) { (figure(*last)) }
+        let mut shown = Vec::new();
+        for group in self.groups() {
+            let of: Vec<usize> = group.methods.iter().copied().filter(kept).collect();
+            shown.extend(of.first().copied().and_then(first));
+            shown.extend(of.last().filter(|_| of.len() > 1).copied().and_then(first));
+        }
+        confusion_section(&self.classes, &shown, "First training of a method, at its best score. ")
+    }
+}
+
+/// Confusions (rows of the ground truth) by their names, side by side where there is room.
+pub(crate) fn confusion_section(classes: &[ReportClass], named: &[(&str, &[Vec<u64>])], note: &str) -> Markup {
+    html! {
+        @if !named.is_empty() {
+            h2 { "What is taken for what" }
+            p.soft {
+                (note) "Rows are the ground truth, each divided by its pixels (void apart); columns, what was predicted. "
+                span.hit.key {} "right " span.miss.key {} "wrong; the fuller, the more. A cell's numbers show on hovering."
+            }
+            div.pairs {
+                @for (name, rows) in named {
+                    section {
+                        @if named.len() > 1 { h3 { (name) } }
+                        (confusion_figure(classes, rows))
+                    }
                 }
             }
         }
@@ -45,14 +58,10 @@ impl Report {
 }
 
 /// The matrix of a confusion (rows of the ground truth), every row divided by its sum, and its largest mistakes.
-pub(crate) fn confusion_figure(classes: &[ReportClass], rows: &[Vec<u64>]) -> Markup {
+fn confusion_figure(classes: &[ReportClass], rows: &[Vec<u64>]) -> Markup {
     let matrix = Matrix::new(classes, rows);
     html! {
         div.scroll { figure { (matrix.to_svg()) } }
-        p.soft {
-            "Rows are the ground truth, each divided by its pixels (void apart); columns, what was predicted. "
-            span.hit.key {} "right " span.miss.key {} "wrong; the fuller, the more. A cell's numbers show on hovering."
-        }
         (mistake_list("Largest mistakes", classes, &matrix.mistakes(0)))
         // The background takes the most of nearly every class, and hides what is to be told apart.
         (mistake_list("Between foreground classes", classes, &matrix.mistakes(1)))
@@ -67,7 +76,7 @@ fn mistake_list(title: &str, classes: &[ReportClass], mistakes: &[(usize, usize,
                 @for (index, (truth, label, share)) in mistakes.iter().enumerate() {
                     @if index > 0 { "; " }
                     span.nowrap { (swatch(classes[*truth].color)) (classes[*truth].name) }
-                    " as " (classes[*label].name) " " (format!("{:.1} %", 100.0 * share))
+                    " as " (classes[*label].name) " " (format!("{:.1}\u{a0}%", 100.0 * share))
                 }
                 "."
             }

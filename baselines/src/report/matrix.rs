@@ -6,7 +6,7 @@ use crate::report::summary::{MethodSummary, difference_cell, spread_cell};
 use crate::report::table::{Align, Table};
 
 /// A terminal of usual width, with room for a number.
-const TEXT_WIDTH: usize = 100;
+pub(crate) const TEXT_WIDTH: usize = 100;
 
 /// What stands in a cell that is left out.
 const NOTHING: &str = "-";
@@ -63,8 +63,8 @@ impl Report {
         self.method_names().iter().position(|name| name == own).unwrap_or(index)
     }
 
-    /// Heading and table of mIoU at the best and at the fixed score, a row per method, a column per baseline and one for
-    /// the differences within it. Empty unless there are several baselines. Differences go into tables of their own
+    /// Heading and table of mIoU at the best and at the fixed score and held out, a row per method, a column per baseline
+    /// and one for the differences within it. Empty unless there are several baselines. Differences go into tables of their own
     /// where `max_width` characters do not hold both.
     ///
     /// # Errors
@@ -79,10 +79,14 @@ impl Report {
             None => format!("mIoU at fixed: {}", self.protocol.fixed_scores()),
         };
         let mut found = Vec::new();
-        let measures: [(String, Cells); 2] = [
+        let mut measures: Vec<(String, Cells)> = vec![
             ("mIoU at best".to_string(), [|s| spread_cell(s.best), |s| difference_cell(s.best_difference)]),
             (fixed, [|s| spread_cell(s.fixed), |s| difference_cell(s.fixed_difference)]),
         ];
+        if summaries.iter().any(|summary| summary.cross_fitted.is_some()) {
+            let cells: Cells = [|s| spread_cell(s.cross_fitted), |s| difference_cell(s.cross_fitted_difference)];
+            measures.push(("mIoU held out".to_string(), cells));
+        }
         for (title, [value, difference]) in measures {
             let both = self.matrix(&summaries, &[value, difference]);
             if max_width.is_none_or(|width| both.width() <= width) {

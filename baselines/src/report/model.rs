@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::eval::{AbsentClass, BootstrapInterval, Confusion, Curve};
+use crate::eval::{AbsentClass, BootstrapInterval, Confusion, CrossFit, Curve};
+use crate::report::number::Number;
 use crate::report::picture::Picture;
 
 /// A comparison of methods on one split.
@@ -68,12 +69,18 @@ pub struct Protocol {
     pub num_images: usize,
     /// Where the ground truth comes from, and what is ignored in it.
     pub ground_truth: String,
+    /// Where the image-level labels come from.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub labels: String,
     /// What was evaluated: seeds, refined seeds, masks of a segmentation network.
     pub stage: String,
     /// How the background score of the "best" column was chosen.
     pub threshold_rule: String,
     /// The background score of the "fixed" column, where `baselines` has no other.
     pub fixed_score: f64,
+    /// How the background scores of the "held out" column were chosen.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub held_out_rule: String,
     /// What becomes of classes in neither ground truth nor prediction.
     pub absent_class: AbsentClass,
     /// The post-processing by a random field, or that there was none.
@@ -82,6 +89,12 @@ pub struct Protocol {
     pub scales: Vec<f64>,
     /// Whether images were mirrored as well.
     pub flip: bool,
+    /// The model the seeds are of, where that is known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub checkpoint: String,
+    /// Whether saliency maps were used, as far as is known.
+    #[serde(default)]
+    pub uses_saliency: bool,
     /// What may differ from baseline to baseline, where there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub baselines: Vec<BaselineProtocol>,
@@ -136,10 +149,20 @@ pub struct Repeat {
     pub class_iou_at_fixed: Vec<Option<f64>>,
     /// mIoU when every image's background score is chosen on other images, where it was computed.
     pub cross_fitted: Option<f64>,
+    /// The background scores of it: that of every part, chosen on the other parts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cross_fitted_scores: Vec<f64>,
+    /// `IoU` of every class behind it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_iou_cross_fitted: Vec<Option<f64>>,
     /// Pixels by ground truth and prediction at the best background score, `num_classes` rows of `num_classes`; empty
     /// where it was not kept. Classes as in [`Report::classes`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confusion_at_best: Vec<Vec<u64>>,
+    /// All measures under every rule with their intervals, where one evaluation is all there is. Without a curve, these
+    /// are of label maps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub numbers: Vec<Number>,
     /// Share of the pixels labelled right at the best background score.
     pub pixel_accuracy_at_best: Option<f64>,
     /// Loss terms over training.
@@ -210,7 +233,7 @@ pub struct Panel {
 }
 
 impl Repeat {
-    /// The measures of a curve; losses, time and the cross-fitted value are for the caller to add.
+    /// The measures of a curve; losses, time and the cross-fitted values are for the caller to add.
     ///
     /// # Errors
     /// When `fixed_score` is not one of the thresholds.
@@ -226,5 +249,15 @@ impl Repeat {
             pixel_accuracy_at_best: best.and_then(Confusion::pixel_accuracy),
             ..Self::default()
         })
+    }
+    /// Adds what cross-fitting gave.
+    #[must_use]
+    pub fn with_cross_fit(self, fit: &CrossFit, absent: AbsentClass) -> Self {
+        Self {
+            cross_fitted: fit.confusion.mean_iou(absent),
+            cross_fitted_scores: fit.thresholds.clone(),
+            class_iou_cross_fitted: fit.confusion.ious(absent),
+            ..self
+        }
     }
 }

@@ -3,6 +3,7 @@
 use candle_wsss::Error;
 
 use crate::error::Result;
+use crate::eval::AbsentClass;
 use crate::report::model::Protocol;
 
 impl Protocol {
@@ -10,10 +11,40 @@ impl Protocol {
     pub fn line(&self) -> String {
         let versions = self.versions();
         let versions = if versions.is_empty() { versions } else { format!(", scales {versions}") };
+        let labels = match self.labels.as_str() {
+            "" => String::new(),
+            labels => format!(", image-level labels {labels}"),
+        };
+        let saliency = if self.uses_saliency { ", uses saliency" } else { "" };
+        let checkpoint = match self.checkpoint.as_str() {
+            "" => String::new(),
+            checkpoint => format!(", checkpoint {checkpoint}"),
+        };
         format!(
-            "{} on {} {}, {} images, ground truth {}, CRF: {}{versions}",
+            "{} on {} {}, {} images, ground truth {}{labels}, CRF: {}{versions}{saliency}{checkpoint}",
             self.stage, self.dataset, self.split, self.num_images, self.ground_truth, self.crf
         )
+    }
+
+    /// How background scores were chosen, and what becomes of absent classes: the rest of what belongs to a number.
+    pub fn rules(&self) -> String {
+        let scored = !self.threshold_rule.is_empty();
+        let fixed = if scored && self.fixed_score.is_finite() { self.fixed_scores() } else { String::new() };
+        let rules = [
+            (scored, self.threshold_rule.clone()),
+            (!fixed.is_empty(), format!("fixed: {fixed}")),
+            (!self.held_out_rule.is_empty(), format!("held out: {}", self.held_out_rule)),
+            (true, format!("absent classes: {}", self.absent_classes())),
+        ];
+        rules.into_iter().filter(|(shown, _)| *shown).map(|(_, rule)| rule).collect::<Vec<_>>().join("; ")
+    }
+
+    /// What becomes of classes in neither ground truth nor prediction, in words.
+    pub(crate) fn absent_classes(&self) -> &'static str {
+        match self.absent_class {
+            AbsentClass::AsZero => "count as IoU 0",
+            AbsentClass::Skipped => "left out of the mean",
+        }
     }
 
     /// Scales and mirroring; baseline by baseline where they differ.
@@ -60,13 +91,16 @@ impl Protocol {
                 ("split", protocol.split.clone()),
                 ("number of images", protocol.num_images.to_string()),
                 ("ground truth", protocol.ground_truth.clone()),
+                ("image-level labels", protocol.labels.clone()),
                 ("stage", protocol.stage.clone()),
                 ("threshold rule", protocol.threshold_rule.clone()),
                 ("fixed score", protocol.fixed_scores()),
+                ("held out", protocol.held_out_rule.clone()),
                 ("absent classes", format!("{:?}", protocol.absent_class)),
                 ("CRF", protocol.crf.clone()),
                 ("scales", protocol.versions()),
                 ("mirrored", protocol.flip.to_string()),
+                ("saliency", protocol.uses_saliency.to_string()),
             ]
         };
         for ((name, expected), (_, got)) in parts(self).into_iter().zip(parts(other)) {

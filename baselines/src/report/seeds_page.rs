@@ -5,7 +5,7 @@ use maud::{Markup, PreEscaped, html};
 use crate::error::Result;
 use crate::eval::{AbsentClass, Confusion};
 use crate::report::chart::{Chart, Series, css_color};
-use crate::report::confusion::confusion_figure;
+use crate::report::confusion::confusion_section;
 use crate::report::curves::legend;
 use crate::report::html::{bar, facts_section, page, reproduce_section, swatch, table};
 use crate::report::model::{Gallery, ReportClass};
@@ -63,13 +63,17 @@ impl SeedsPage {
     /// # Errors
     /// When a curve cannot be drawn.
     pub fn to_html(&self) -> Result<String> {
+        let rows = |source: &SeedsSource| Some((source.name.clone(), source.confusion.as_ref()?.rows()));
+        let confusions: Vec<(String, Vec<Vec<u64>>)> = self.sources.iter().filter_map(rows).collect();
+        let named: Vec<(&str, &[Vec<u64>])> =
+            confusions.iter().map(|(name, rows)| (name.as_str(), rows.as_slice())).collect();
         let body = html! {
             p.soft { (self.protocol) }
             (table(&self.sources_table(), |row| Some(css_color(row))))
             p.soft { (self.note()) }
             (self.curve_section()?)
             (self.classes_section())
-            (self.confusion_section())
+            (confusion_section(&self.classes, &named, ""))
             @for gallery in &self.galleries { (gallery_section(&self.classes, gallery)) }
             (facts_section("Protocol", &self.facts))
             (reproduce_section(&self.reproduce))
@@ -203,19 +207,6 @@ impl SeedsPage {
         html! {
             td.right { (of(counts.as_ref().map(|counts| counts.precisions()))) }
             td.right { (of(counts.as_ref().map(|counts| counts.recalls()))) }
-        }
-    }
-
-    fn confusion_section(&self) -> Markup {
-        let several = self.sources.len() > 1;
-        html! {
-            @if self.has_ground_truth() { h2 { "What is taken for what" } }
-            @for source in &self.sources {
-                @if let Some(confusion) = &source.confusion {
-                    @if several { h3 { (source.name) } }
-                    (confusion_figure(&self.classes, &confusion.rows()))
-                }
-            }
         }
     }
 }

@@ -35,6 +35,8 @@ pub struct MethodSummary {
     pub best_difference: Option<PairedDifference>,
     /// The same of `fixed`.
     pub fixed_difference: Option<PairedDifference>,
+    /// The same of `cross_fitted`.
+    pub cross_fitted_difference: Option<PairedDifference>,
     /// Difference of `best` over resampled images.
     pub image_bootstrap: Option<BootstrapInterval>,
     /// Time of one training in seconds.
@@ -57,7 +59,10 @@ impl Report {
             return Err(Error::value("report", "has no methods").into());
         }
         for method in &self.methods {
-            self.fixed_index(method)?;
+            // Label maps have no background score.
+            if !self.thresholds.is_empty() {
+                self.fixed_index(method)?;
+            }
             if method.reference >= self.methods.len() {
                 let reason = format!("must be below {}, is {}", self.methods.len(), method.reference);
                 return Err(Error::value(format!("reference of method {}", method.name), reason).into());
@@ -82,6 +87,11 @@ impl Report {
         Ok(())
     }
 
+    /// mIoU of a repeat at the fixed score of its method; `None` for label maps.
+    pub(crate) fn at_fixed(&self, method: &Method, repeat: &Repeat) -> Option<f64> {
+        repeat.curve.get(self.fixed_index(method).ok()?).copied().flatten()
+    }
+
     fn fixed_index(&self, method: &Method) -> Result<usize> {
         let score = self.protocol.fixed_score_of(&method.baseline);
         let found = self.thresholds.iter().position(|threshold| *threshold as f32 == score as f32);
@@ -95,13 +105,11 @@ impl Report {
     pub fn summaries(&self) -> Result<Vec<MethodSummary>> {
         self.check()?;
         let summarize = |(index, method): (usize, &Method)| -> Result<MethodSummary> {
-            let fixed = self.fixed_index(method)?;
             let reference = &self.methods[method.reference];
             let spread = |measure: &dyn Fn(&Repeat) -> Option<f64>| {
                 Spread::of(&method.repeats.iter().filter_map(measure).collect::<Vec<_>>())
             };
-            let best = |repeat: &Repeat| best_point(&repeat.curve).map(|(_, value)| value);
-            let at_fixed = |repeat: &Repeat| repeat.curve[fixed];
+            let at_fixed = |repeat: &Repeat| self.at_fixed(method, repeat);
             let difference = |measure: &dyn Fn(&Repeat) -> Option<f64>| {
                 if index == method.reference { None } else { difference(method, reference, measure) }
             };
@@ -111,13 +119,14 @@ impl Report {
                 method: method.method.clone(),
                 reference: method.reference,
                 repeats: method.repeats.len(),
-                best: spread(&best),
+                best: spread(&best_value),
                 best_thresholds: self.best_thresholds(method),
                 fixed: spread(&at_fixed),
                 cross_fitted: spread(&|repeat| repeat.cross_fitted),
                 pixel_accuracy: spread(&|repeat| repeat.pixel_accuracy_at_best),
-                best_difference: difference(&best),
+                best_difference: difference(&best_value),
                 fixed_difference: difference(&at_fixed),
+                cross_fitted_difference: difference(&|repeat| repeat.cross_fitted),
                 image_bootstrap: method.image_bootstrap,
                 training_seconds: spread(&|repeat| repeat.training_seconds),
             })
@@ -128,49 +137,6 @@ impl Report {
     fn best_thresholds(&self, method: &Method) -> Vec<f64> {
         let best = |repeat: &Repeat| best_point(&repeat.curve).map(|(index, _)| self.thresholds[index]);
         method.repeats.iter().filter_map(best).collect()
-    }
-
-    /// The table of methods as text, in percent.
-    ///
-    /// # Errors
-    /// When the parts of the report do not fit each other.
-    pub fn methods_table(&self) -> Result<Table> {
-        let fixed = format!("mIoU at {}", self.protocol.shared_fixed_score().unwrap_or_else(|| "fixed".to_string()));
-        let summaries = self.summaries()?;
-        // An empty column would only take room.
-        let any = |has: &dyn Fn(&MethodSummary) -> bool| summaries.iter().any(has);
-        let cross_fitted = any(&|summary| summary.cross_fitted.is_some());
-        let compared = summaries.len() > 1;
-        let over_images = any(&|summary| summary.image_bootstrap.is_some());
-        let columns = [
-            (true, "repeats"),
-            (true, "mIoU at best"),
-            (true, "best score"),
-            (compared, "difference"),
-            (over_images, "over images"),
-            (cross_fitted, "mIoU held out"),
-            (true, &fixed),
-            (compared, "difference"),
-            (true, "pixel accuracy"),
-        ];
-        let shown = columns.iter().filter(|(shown, _)| *shown).map(|(_, name)| (*name, Align::Right));
-        let mut table = Table::new([("method", Align::Left)].into_iter().chain(shown));
-        for summary in &summaries {
-            let cells = [
-                summary.repeats.to_string(),
-                spread_cell(summary.best),
-                range_cell(&summary.best_thresholds),
-                difference_cell(summary.best_difference),
-                interval_cell(summary.image_bootstrap),
-                spread_cell(summary.cross_fitted),
-                spread_cell(summary.fixed),
-                difference_cell(summary.fixed_difference),
-                spread_cell(summary.pixel_accuracy),
-            ];
-            let shown = cells.into_iter().zip(columns).filter(|(_, (shown, _))| *shown).map(|(cell, _)| cell);
-            table.push([summary.name.clone()].into_iter().chain(shown));
-        }
-        Ok(table)
     }
 
     /// `IoU` of every class at the best background score, mean over repeats, in percent, with differences.
@@ -225,44 +191,6 @@ impl Report {
         let times: Vec<String> = self.summaries()?.iter().filter_map(time).collect();
         Ok((!times.is_empty()).then(|| format!("Mean time of a training: {}.", times.join("; "))))
     }
-
-    /// What a reader of the numbers should know and could miss.
-    ///
-    /// # Errors
-    /// When the parts of the report do not fit each other.
-    pub fn cautions(&self) -> Result<Vec<String>> {
-        let summaries = self.summaries()?;
-        let mut cautions = vec![
-            "The best score is chosen with the ground truth it is measured on; without ground truth, only a score fixed \
-             beforehand can be used."
-                .to_string(),
-        ];
-        if summaries.iter().any(|summary| summary.repeats < 2) {
-            cautions.push(
-                "A method was trained once only: how much another seed would change its number is unknown.".to_string(),
-            );
-        }
-        let ends = [self.thresholds.first(), self.thresholds.last()];
-        for summary in &summaries {
-            if self.thresholds.len() > 1 && summary.best_thresholds.iter().any(|best| ends.contains(&Some(best))) {
-                let name = &summary.name;
-                cautions.push(format!("{name}: the best score lies at the end of the curve, the true best beyond it."));
-            }
-        }
-        let compared = summaries.iter().enumerate().filter(|(index, summary)| summary.reference != *index);
-        for (_, summary) in compared {
-            let pairs = summary.best_difference.map_or(0, |difference| difference.count);
-            if pairs < summary.repeats.max(summaries[summary.reference].repeats) {
-                let name = &summary.name;
-                cautions
-                    .push(format!("{name}: {pairs} repeats share a seed with the reference; only they are paired."));
-            }
-            if summary.image_bootstrap.is_some_and(|interval| interval.lower <= 0.0 && interval.upper >= 0.0) {
-                cautions.push(format!("{}: the interval over images holds 0.", summary.name));
-            }
-        }
-        Ok(cautions)
-    }
 }
 
 /// Place and value of the first largest point.
@@ -274,6 +202,12 @@ pub(crate) fn best_point(curve: &[Option<f64>]) -> Option<(usize, f64)> {
         }
     }
     best
+}
+
+/// mIoU at the best score, or of label maps, which have none.
+fn best_value(repeat: &Repeat) -> Option<f64> {
+    let of_label_maps = || repeat.numbers.first().filter(|_| repeat.curve.is_empty())?.measures.mean_iou;
+    best_point(&repeat.curve).map(|(_, value)| value).or_else(of_label_maps)
 }
 
 /// Over the repeats whose seed the reference has too.
@@ -315,7 +249,7 @@ pub(crate) fn difference_cell(difference: Option<PairedDifference>) -> String {
     format!("{}{error}", signed_percent(difference.mean))
 }
 
-fn interval_cell(interval: Option<BootstrapInterval>) -> String {
+pub(crate) fn interval_cell(interval: Option<BootstrapInterval>) -> String {
     let cell = |i: BootstrapInterval| format!("[{}, {}]", signed_percent(i.lower), signed_percent(i.upper));
     interval.map_or_else(String::new, cell)
 }
@@ -328,7 +262,7 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-fn range_cell(values: &[f64]) -> String {
+pub(crate) fn range_cell(values: &[f64]) -> String {
     let lowest = values.iter().copied().reduce(f64::min);
     let highest = values.iter().copied().reduce(f64::max);
     match lowest.zip(highest) {

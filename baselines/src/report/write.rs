@@ -24,15 +24,23 @@ impl Report {
     /// # Errors
     /// When the parts of the report do not fit each other.
     pub fn to_text(&self, per_class: bool) -> Result<String> {
-        let mut text = format!("{}\n{}\n\n", self.title, self.protocol.line());
+        let mut text = format!("{}\n{}\n{}\n\n", self.title, self.protocol.line(), self.protocol.rules());
         text.push_str(&self.matrix_text()?);
-        text.push_str(&self.methods_table()?.to_text());
+        match self.numbers_table() {
+            Some(numbers) => text.push_str(&numbers.to_text()),
+            None => text.push_str(&self.methods_text()?),
+        }
+        if let Some(note) = self.numbers_note() {
+            text.push_str(&format!("\n{note}\n"));
+        }
         if self.groups().len() < 2 && !self.left_out.is_empty() {
             text.push_str(&format!("\n{}", self.left_out_table().to_text()));
         }
         if per_class {
-            for group in self.groups() {
-                text.push_str(&format!("\n{}", self.classes_table_of(&group.methods).to_text()));
+            let of_methods = || self.groups().iter().map(|group| self.classes_table_of(&group.methods)).collect();
+            let tables: Vec<_> = self.class_numbers_table().map_or_else(of_methods, |table| vec![table]);
+            for table in tables {
+                text.push_str(&format!("\n{}", table.to_text()));
             }
         }
         let omitted = self.omitted_table();
@@ -52,7 +60,7 @@ impl Report {
     /// # Errors
     /// When the parts of the report do not fit each other.
     pub fn to_markdown(&self) -> Result<String> {
-        let mut text = format!("## {}\n\n{}\n\n", self.title, self.protocol.line());
+        let mut text = format!("## {}\n\n{}\n{}\n\n", self.title, self.protocol.line(), self.protocol.rules());
         for (title, table) in self.matrices(None)? {
             text.push_str(&format!("### {title}\n\n{}\n", table.to_markdown()));
         }

@@ -1,6 +1,6 @@
 //! [`compare`]: methods trained under the same budget, seeds and batches, and their seeds scored.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -10,7 +10,7 @@ use candle_wsss::SeededSampler;
 use rayon::prelude::*;
 
 use crate::config::RunConfig;
-use crate::data::Dataset;
+use crate::data::{Dataset, ImageSet};
 use crate::error::{Error, Result};
 use crate::run::attention::{attention_folder, seeds_from_attention};
 use crate::run::job::TrainJob;
@@ -25,11 +25,15 @@ use crate::train::StepTimes;
 pub struct CompareOptions<'a> {
     /// The configuration all methods share.
     pub config: &'a RunConfig,
-    /// Images, labels, and the masks seeds are scored against.
+    /// Images and labels of the training.
+    pub training: Arc<ImageSet>,
+    /// Name of their list, for the report.
+    pub training_split: &'a str,
+    /// Images seeds are made of, and the masks they are scored against.
     pub dataset: Arc<Dataset>,
     /// Name of the data set for the report; without it, that of its folder.
     pub dataset_name: Option<&'a str>,
-    /// Name of the image list, for the report.
+    /// Name of their list, for the report.
     pub split: &'a str,
     /// Baselines by the names [`RunConfig::with_baseline`] knows; none means the configured one.
     pub baselines: &'a [String],
@@ -57,7 +61,8 @@ pub fn compare(options: &CompareOptions<'_>, progress: &Progress, interrupt: &In
     check_plan(options.config, options.baselines, options.methods, options.repeats)?;
     expect_masks(&options.dataset)?;
     let plan = Plan::new(options.config, options.baselines, options.methods)?;
-    let plan = plan.buildable(&options.dataset, progress, interrupt)?;
+    expect_seeds_possible(options, &plan)?;
+    let plan = plan.buildable(&options.training, progress, interrupt)?;
     for left_out in &plan.left_out {
         progress.note(&format!("left out: {} on {}: {}", left_out.method, left_out.baseline, left_out.reason));
     }
@@ -96,6 +101,27 @@ pub fn compare(options: &CompareOptions<'_>, progress: &Progress, interrupt: &In
 pub(crate) fn expect_masks(dataset: &Dataset) -> Result<()> {
     let read: Vec<Result<()>> = (0..dataset.len()).into_par_iter().map(|index| dataset.mask(index).map(drop)).collect();
     read.into_iter().collect()
+}
+
+// What trained networks cannot know: other classes, and attention to images they never saw.
+fn expect_seeds_possible(options: &CompareOptions<'_>, plan: &Plan) -> Result<()> {
+    let (training, evaluated) = (&options.training, options.dataset.images());
+    if training.class_names() != evaluated.class_names() {
+        let (expected, got) = (training.class_names().join(", "), evaluated.class_names().join(", "));
+        let reason = format!("expected the classes of the training ({expected}), got {got}");
+        return Err(Error::data(evaluated.root(), reason));
+    }
+    if !plan.columns.iter().any(|column| column.config.accumulate.makes_seeds()) {
+        return Ok(());
+    }
+    let seen: BTreeSet<&str> = (0..training.len()).map(|index| training.name(index)).collect();
+    match (0..evaluated.len()).map(|index| evaluated.name(index)).find(|name| !seen.contains(name)) {
+        None => Ok(()),
+        Some(name) => Err(Error::Config(format!(
+            "--eval-split {}: image {name} is not in the training split {}, and attention is accumulated over that alone",
+            options.split, options.training_split
+        ))),
+    }
 }
 
 /// One training to do.
@@ -143,7 +169,7 @@ impl<'a> Planned<'a> {
             config: self.config(),
             regularizers: &self.plan.cells[self.cell].regularizers,
             title: self.title(),
-            images: Arc::clone(options.dataset.images()),
+            images: Arc::clone(&options.training),
             seed: self.seed,
             folder: &self.folder,
             device: &Device::Cpu,

@@ -6,7 +6,7 @@ use candle_core::Device;
 use candle_wsss::regularizer::RegularizerConfig;
 
 use crate::config::{EvalConfig, RunConfig};
-use crate::data::{Dataset, Loader};
+use crate::data::{ImageSet, Loader};
 use crate::error::{Error, Result};
 use crate::report::LeftOut;
 use crate::run::build::build;
@@ -87,7 +87,12 @@ impl Plan {
     /// # Errors
     /// When nothing is left, a cell fails for another reason (a start that does not fit, data that lacks something), or
     /// the user interrupts.
-    pub(crate) fn buildable(mut self, dataset: &Dataset, progress: &Progress, interrupt: &Interrupt) -> Result<Self> {
+    pub(crate) fn buildable(
+        mut self,
+        images: &Arc<ImageSet>,
+        progress: &Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
         let bar = progress.bar("trying to build", self.cells.len());
         let mut reason = None;
         let mut cells = Vec::new();
@@ -97,7 +102,7 @@ impl Plan {
             }
             bar.inc(1);
             let column = &self.columns[cell.column];
-            match try_build(&column.config, &cell.regularizers, dataset) {
+            match try_build(&column.config, &cell.regularizers, images) {
                 Ok(()) => cells.push(cell),
                 Err(err) if is_configuration(&err) => {
                     self.left_out.push(left_out(column, &cell.method, &err));
@@ -162,12 +167,11 @@ fn expect_same_measure(first: &Column, other: &Column) -> Result<()> {
     )))
 }
 
-fn try_build(config: &RunConfig, regularizers: &[RegularizerConfig], dataset: &Dataset) -> Result<()> {
+fn try_build(config: &RunConfig, regularizers: &[RegularizerConfig], images: &Arc<ImageSet>) -> Result<()> {
     config.expect_trainable()?;
-    let images = Arc::clone(dataset.images());
-    let loader = Loader::new(images, config.loader.clone(), config.seed, &Device::Cpu);
+    let loader = Loader::new(Arc::clone(images), config.loader.clone(), config.seed, &Device::Cpu);
     let steps = config.train.total_steps(loader.map_err(|err| err.within("loader"))?.steps_per_epoch());
-    let model = build(config, regularizers, dataset.layout(), config.seed, &Device::Cpu)?;
+    let model = build(config, regularizers, images.layout(), config.seed, &Device::Cpu)?;
     PolySgd::new(config.optimizer.clone(), model.baseline.as_ref(), &model.store, steps).map(drop)
 }
 

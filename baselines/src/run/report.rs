@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use candle_wsss::SeededSampler;
 
 use crate::config::EvalConfig;
-use crate::data::{Dataset, color_map};
 use crate::error::Result;
-use crate::eval::{AbsentClass, ClassCounts, Curve, bootstrap_difference};
-use crate::report::{BaselineProtocol, LossCurve, Method, OmittedCount, Protocol, Repeat, Report, ReportClass};
+use crate::eval::{AbsentClass, ClassCounts, bootstrap_difference, cross_fit};
+use crate::report::{BaselineProtocol, LossCurve, Method, OmittedCount, Protocol, Repeat, Report};
 use crate::run::compare::{CompareOptions, mean_times};
 use crate::run::job::StepRecord;
 use crate::run::pictures::galleries;
 use crate::run::plan::Plan;
+use crate::run::protocol::{classes, protocol};
 use crate::run::seeds::SeedScores;
 use crate::train::StepTimes;
 
@@ -69,7 +69,7 @@ pub(crate) fn build_report(options: &CompareOptions<'_>, comparison: &Comparison
         title: headline(options, plan),
         protocol: Protocol {
             dataset: options.dataset_name.map_or(protocol.dataset, str::to_string),
-            stage: "seeds, trained with image-level labels of the same split".to_string(),
+            stage: stage(options),
             scales: first.infer.scales.clone(),
             flip: first.infer.flip,
             baselines: baseline_protocols(plan),
@@ -86,6 +86,14 @@ pub(crate) fn build_report(options: &CompareOptions<'_>, comparison: &Comparison
         reproduce: Vec::new(),
     };
     Ok(CompareOutcome { report, timings: timings(options, comparison) })
+}
+
+fn stage(options: &CompareOptions<'_>) -> String {
+    let split = match options.training_split {
+        same if same == options.split => "the same split".to_string(),
+        other => format!("split {other}"),
+    };
+    format!("seeds, trained with image-level labels of {split}")
 }
 
 fn headline(options: &CompareOptions<'_>, plan: &Plan) -> String {
@@ -127,48 +135,6 @@ fn method(comparison: &Comparison<'_>, cell: usize) -> Result<Method> {
     Ok(Method { name: of.title.clone(), baseline, method, reference, repeats, image_bootstrap })
 }
 
-/// The report of seeds that came from anywhere: one method, one curve.
-///
-/// # Errors
-/// When the fixed background score is not on the curve.
-pub fn evaluation(dataset: &Dataset, split: &str, curve: &Curve, config: &EvalConfig) -> Result<Report> {
-    let repeat = Repeat::from_curve(0, curve, config.background_score, config.absent_class)?;
-    Ok(Report {
-        title: "Seeds".to_string(),
-        protocol: Protocol {
-            threshold_rule: "best: the background score with the highest mIoU on the evaluated split".to_string(),
-            stage: "seeds as given".to_string(),
-            ..protocol(dataset, split, config)
-        },
-        classes: classes(dataset),
-        thresholds: curve.thresholds().to_vec(),
-        methods: vec![Method { name: "seeds".to_string(), repeats: vec![repeat], ..Method::default() }],
-        ..Report::default()
-    })
-}
-
-pub(crate) fn classes(dataset: &Dataset) -> Vec<ReportClass> {
-    let names = std::iter::once("background").chain(dataset.class_names().iter().map(String::as_str));
-    names.zip(color_map()).map(|(name, color)| ReportClass { name: name.to_string(), color }).collect()
-}
-
-pub(crate) fn protocol(dataset: &Dataset, split: &str, config: &EvalConfig) -> Protocol {
-    let root = dataset.images().root();
-    let name = root.file_name().map_or_else(|| root.display().to_string(), |name| name.to_string_lossy().into_owned());
-    Protocol {
-        dataset: name,
-        split: split.to_string(),
-        num_images: dataset.len(),
-        ground_truth: "SegmentationClass, void pixels (255) ignored".to_string(),
-        threshold_rule: "best: the background score with the highest mIoU on the evaluated split, per training"
-            .to_string(),
-        fixed_score: config.background_score,
-        absent_class: config.absent_class,
-        crf: "none".to_string(),
-        ..Protocol::default()
-    }
-}
-
 fn environment() -> Vec<(String, String)> {
     vec![
         ("version".to_string(), env!("CARGO_PKG_VERSION").to_string()),
@@ -203,6 +169,10 @@ fn timings(options: &CompareOptions<'_>, comparison: &Comparison<'_>) -> Vec<(St
 
 fn repeat(unit: &Unit, eval: &EvalConfig) -> Result<Repeat> {
     let mut repeat = Repeat::from_curve(unit.seed, &unit.scores.curve, eval.background_score, eval.absent_class)?;
+    if unit.scores.images.len() >= eval.folds && unit.scores.curve.best(eval.absent_class).is_some() {
+        let fit = cross_fit(unit.scores.sweep(), &unit.scores.images, eval.folds, eval.absent_class)?;
+        repeat = repeat.with_cross_fit(&fit, eval.absent_class);
+    }
     repeat.losses = losses(&unit.history);
     repeat.omitted = omitted(&unit.history);
     Ok(repeat)

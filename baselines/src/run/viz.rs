@@ -9,9 +9,10 @@ use crate::data::{Dataset, Mask, VOID, read_mask};
 use crate::error::{Error, Result};
 use crate::eval::{AbsentClass, Confusion, Curve, ImageHistogram, Sweep};
 use crate::infer::{self, SeedMaps};
-use crate::report::{SeedsPage, SeedsSource};
-use crate::run::report::{classes, protocol};
-use crate::run::seeds::{array_path, missing};
+use crate::report::{Protocol, SeedsPage, SeedsSource};
+use crate::run::evaluation::expect_files;
+use crate::run::protocol::{Manifest, classes, protocol};
+use crate::run::seeds::{array_path, missing, png_path};
 use crate::run::viz_pictures::{galleries, write_overlays};
 use crate::run::{Interrupt, Progress};
 
@@ -39,7 +40,7 @@ pub struct VizOptions<'a> {
 pub struct VizSource {
     /// Its name on the page.
     pub name: String,
-    /// The folder: with `arrays/` in it for seeds, of palette PNG files for masks.
+    /// The folder: with `arrays/` in it for seeds; of palette PNG files for masks, or with `png/` in it.
     pub folder: PathBuf,
     /// Which of the two it is.
     pub kind: SourceKind,
@@ -75,6 +76,8 @@ pub(crate) struct Looked {
     pub(crate) image_ious: Vec<Option<f64>>,
     /// Share of the pixels that is foreground at that score, image by image.
     pub(crate) foreground: Vec<f64>,
+    /// Pixels its masks leave open.
+    void: u64,
     page: SeedsSource,
 }
 
@@ -97,7 +100,11 @@ pub fn viz(options: &VizOptions<'_>, folder: &Path, progress: &Progress, interru
     if options.rows == 0 {
         return Err(Error::Config("rows: must be at least 1, is 0".to_string()));
     }
-    options.sources.iter().try_for_each(|source| expect_files(source, options.dataset))?;
+    // Before anything is read: an empty or half-filled folder should not show after minutes.
+    for source in options.sources {
+        let what = if source.kind == SourceKind::Seeds { "seeds" } else { "label maps" };
+        expect_files(&source.folder, options.dataset, what, |name| source.path(name))?;
+    }
     let looked =
         options.sources.iter().map(|source| look(options, source, progress, interrupt)).collect::<Result<Vec<_>>>()?;
     let (galleries, shown) = galleries(options, &looked)?;
@@ -110,7 +117,13 @@ pub fn viz(options: &VizOptions<'_>, folder: &Path, progress: &Progress, interru
         ("Images".to_string(), dataset.len().to_string()),
         ("Ground truth".to_string(), ground_truth(dataset, &protocol.ground_truth)),
     ];
-    facts.extend(options.sources.iter().map(|source| (source.name.clone(), source.folder.display().to_string())));
+    for of in &looked {
+        facts.push((of.source.name.clone(), of.source.origin()?));
+        if of.void > 0 {
+            let note = format!("{} pixels without a label in its masks count as background", of.void);
+            facts.push((String::new(), note));
+        }
+    }
     let absent = match options.eval.absent_class {
         AbsentClass::AsZero => "count as IoU 0",
         AbsentClass::Skipped => "left out of the mean",
@@ -152,10 +165,19 @@ fn labelled(dataset: &Dataset) -> Vec<usize> {
 }
 
 impl VizSource {
+    // Where it is, and what it says of how it was made.
+    fn origin(&self) -> Result<String> {
+        let made = Manifest::read(&self.folder)?.onto(Protocol::default());
+        let versions = made.versions();
+        let scales = if versions.is_empty() { versions } else { format!(", scales {versions}") };
+        Ok(format!("{}, CRF: {}{scales}", self.folder.display(), made.crf))
+    }
+
     /// File of an image.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         match self.kind {
             SourceKind::Seeds => array_path(&self.folder, name),
+            SourceKind::Masks if self.folder.join("png").is_dir() => png_path(&self.folder, name),
             SourceKind::Masks => self.folder.join(format!("{name}.png")),
         }
     }
@@ -202,31 +224,12 @@ fn as_scores(mask: &Mask) -> Result<SeedMaps> {
     SeedMaps::new(classes.clone(), mask.height, mask.width, maps)
 }
 
-// Before anything is read: an empty or half-filled folder should not show after minutes.
-fn expect_files(source: &VizSource, dataset: &Dataset) -> Result<()> {
-    let gone = |index: &usize| !source.path(dataset.name(*index)).is_file();
-    let absent: Vec<usize> = (0..dataset.len()).filter(gone).collect();
-    let Some(first) = absent.first() else { return Ok(()) };
-    let path = source.path(dataset.name(*first));
-    let (what, name) = (source.kind.what(), dataset.name(*first));
-    let rest = format!("{} of {} images have none", absent.len(), dataset.len());
-    Err(Error::data(path, format!("expected the {what} of image {name}, there is no such file ({rest})")))
-}
-
-impl SourceKind {
-    fn what(self) -> &'static str {
-        match self {
-            Self::Seeds => "seeds",
-            Self::Masks => "mask",
-        }
-    }
-}
-
 /// Counts of one image.
 struct Counted {
     histogram: Option<ImageHistogram>,
     /// Label and pixels at the score shown without ground truth.
     pixels: Vec<(u8, u64)>,
+    void: u64,
 }
 
 fn look(options: &VizOptions<'_>, source: &VizSource, progress: &Progress, interrupt: &Interrupt) -> Result<Looked> {
@@ -251,22 +254,25 @@ fn look(options: &VizOptions<'_>, source: &VizSource, progress: &Progress, inter
     });
     let images: Vec<Counted> = images.collect::<Result<_>>()?;
     bar.finish_and_clear();
+    let void = images.iter().map(|image| image.void).sum();
     if !dataset.has_masks() {
-        return Ok(without_truth(source, fixed, &images, dataset.class_names().len() + 1));
+        return Ok(Looked { void, ..without_truth(source, fixed, &images, dataset.class_names().len() + 1) });
     }
     let histograms: Vec<ImageHistogram> = images.into_iter().filter_map(|image| image.histogram).collect();
     histograms.iter().try_for_each(|image| sweep.add_image(image))?;
-    with_truth(options, source, &sweep.curve(), &histograms)
+    Ok(Looked { void, ..with_truth(options, source, &sweep.curve(), &histograms)? })
 }
 
 fn count(dataset: &Dataset, source: &VizSource, sweep: &Sweep, score: f64, index: usize) -> Result<Counted> {
     let path = source.path(dataset.name(index));
     let seen = source.read(dataset, index)?;
+    let open = seen.labels.iter().flatten().filter(|label| **label == VOID);
+    let void = open.count() as u64;
     if !dataset.has_masks() {
         let mut pixels = [0u64; 256];
         seen.labels(score).into_iter().for_each(|label| pixels[usize::from(label)] += 1);
         let pixels = (0..=u8::MAX).zip(pixels).filter(|(_, count)| *count > 0).collect();
-        return Ok(Counted { histogram: None, pixels });
+        return Ok(Counted { histogram: None, pixels, void });
     }
     let mask = dataset.mask(index)?;
     let (expected, got) = ((mask.width, mask.height), (seen.maps.width(), seen.maps.height()));
@@ -274,7 +280,7 @@ fn count(dataset: &Dataset, source: &VizSource, sweep: &Sweep, score: f64, index
         return Err(another_size(&path, expected, got));
     }
     let histogram = sweep.image(&mask.data, &seen.maps).map_err(|err| Error::data(&path, err.to_string()))?;
-    Ok(Counted { histogram: Some(histogram), pixels: Vec::new() })
+    Ok(Counted { histogram: Some(histogram), pixels: Vec::new(), void })
 }
 
 pub(crate) fn another_size(path: &Path, expected: (usize, usize), got: (usize, usize)) -> Error {
@@ -298,6 +304,7 @@ fn without_truth(source: &VizSource, score: f64, images: &[Counted], classes: us
         score,
         image_ious: Vec::new(),
         foreground: images.iter().map(foreground).collect(),
+        void: 0,
         page: SeedsSource {
             name: source.name.clone(),
             shown_score: source.shown(score),
@@ -338,6 +345,7 @@ fn with_truth(
         score,
         image_ious,
         foreground,
+        void: 0,
         page: SeedsSource {
             name: source.name.clone(),
             curve: points.filter_map(|(score, iou)| Some((*score, iou?))).filter(|_| is_seeds).collect(),

@@ -65,6 +65,6 @@ fn checkpoint_before_it_stays() {
     let args = ["train", "--data", text(data()), "--out", text(&out)];
     fails(&mut tiny(&args, &[ABSURD, "train.checkpoint_every=1"]), 4, &["diverged at step 1"]);
     let names: Vec<String> = files(&out).into_keys().collect();
-    assert_eq!(names, ["checkpoint.safetensors", "config.toml", "metrics.jsonl"]);
+    assert_eq!(names, ["checkpoint.safetensors", "config.toml", "metrics.jsonl", "tb/events.out.tfevents.0.wsss"]);
     assert_eq!(Checkpoint::read(&out.join(&names[0]), &Device::Cpu).unwrap().info.step, 1);
 }

@@ -13,4 +13,5 @@ mod output;
 mod pretrain;
 mod usage;
 mod verbs;
+mod viz;
 pub(crate) mod workbench;

@@ -194,6 +194,7 @@ pub(crate) fn protocol() -> Protocol {
         scales: vec![0.5, 1.0, 1.5, 2.0],
         flip: true,
         baselines: Vec::new(),
+        ..Protocol::default()
     }
 }
 

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+pub(crate) mod events;
 mod example;
 mod matrix;
 mod page;
 mod parts;
+mod seeds_page;

@@ -1,6 +1,6 @@
 //! `wsss compare`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -8,7 +8,7 @@ use clap::Args;
 use crate::cli::args::{ConfigSource, PlacesArgs};
 use crate::cli::shared::{SYNTH_FOLDER, generate, say, write_text};
 use crate::config::RunConfig;
-use crate::data::{DataSource, Dataset};
+use crate::data::{Dataset, ImageSet};
 use crate::error::{Error, Result};
 use crate::run::{
     CONFIG_FILE, CompareOptions, CompareOutcome, Interrupt, Progress, check_plan, compare, discard_unstarted,
@@ -28,9 +28,12 @@ pub struct CompareArgs {
     /// Change one field of the generator, as in `--synth-set train=200`; may come several times
     #[arg(long = "synth-set", value_name = "KEY=VALUE", requires = "synth")]
     pub synth_settings: Vec<String>,
-    /// Image list to train on, and to score seeds on
+    /// Image list to train on
     #[arg(long, default_value = "train")]
     pub split: String,
+    /// Image list to score seeds on; without it, the one trained on. The papers train on train_aug and score on train
+    #[arg(long, value_name = "SPLIT")]
+    pub eval_split: Option<String>,
     /// Where its parts are
     #[command(flatten)]
     pub places: PlacesArgs,
@@ -68,21 +71,22 @@ pub(in crate::cli) fn run(args: &CompareArgs, progress: &Progress) -> Result<()>
     let config = RunConfig::load(&args.source.config, &args.source.settings)?;
     check_plan(&config, &args.baselines, &args.regularizers, args.repeats)?;
     // Before a folder is made; what is made below is not there yet.
-    let given =
-        args.data.as_ref().map(|root| Dataset::open_from(&args.places.source(root, &args.split))).transpose()?;
+    let given = args.data.as_ref().map(|root| Splits::open(root, args)).transpose()?;
     let interrupt = Interrupt::on_signal()?;
     open_folder(&args.out, args.resume, CONFIG_FILE)?;
     let outcome = settle_config(&args.out, &config, args.resume)
         .and_then(|()| match given {
-            Some(dataset) => Ok(dataset),
+            Some(splits) => Ok(splits),
             None => made_data(args, progress),
         })
-        .and_then(|dataset| {
+        .and_then(|Splits { training, evaluated }| {
             let options = CompareOptions {
                 config: &config,
-                dataset: Arc::new(dataset),
+                training,
+                training_split: &args.split,
+                dataset: evaluated,
                 dataset_name: args.synth.then_some("embedded data"),
-                split: &args.split,
+                split: args.eval_split(),
                 baselines: &args.baselines,
                 methods: &args.regularizers,
                 repeats: args.repeats,
@@ -104,12 +108,36 @@ pub(in crate::cli) fn run(args: &CompareArgs, progress: &Progress) -> Result<()>
     }
 }
 
-fn made_data(args: &CompareArgs, progress: &Progress) -> Result<Dataset> {
+fn made_data(args: &CompareArgs, progress: &Progress) -> Result<Splits> {
     let root = args.out.join(SYNTH_FOLDER);
     if !(args.resume && root.is_dir()) {
         generate(&SynthConfig::default(), &args.synth_settings, &root, progress)?;
     }
-    Dataset::open_from(&DataSource::new(&root, &args.split))
+    Splits::open(&root, args)
+}
+
+/// What is trained on, and what seeds are scored on.
+struct Splits {
+    training: Arc<ImageSet>,
+    evaluated: Arc<Dataset>,
+}
+
+impl Splits {
+    fn open(root: &Path, args: &CompareArgs) -> Result<Self> {
+        let source = |split: &str| args.places.source(root, split);
+        let evaluated = Arc::new(Dataset::open_from(&source(args.eval_split()))?);
+        let training = match args.eval_split() {
+            same if same == args.split => Arc::clone(evaluated.images()),
+            _ => Dataset::open_images_from(&source(&args.split))?,
+        };
+        Ok(Self { training, evaluated })
+    }
+}
+
+impl CompareArgs {
+    fn eval_split(&self) -> &str {
+        self.eval_split.as_ref().unwrap_or(&self.split)
+    }
 }
 
 fn write_results(args: &CompareArgs, outcome: CompareOutcome) -> Result<()> {
@@ -117,6 +145,7 @@ fn write_results(args: &CompareArgs, outcome: CompareOutcome) -> Result<()> {
     let json = report.to_json()?;
     let text = report.to_text(args.per_class)?;
     write_text(&args.out.join("results.json"), &json)?;
+    write_text(&args.out.join("results.csv"), &report.results_csv()?)?;
     write_text(&args.out.join("table.txt"), &text)?;
     // After the numbers were written: times and folders belong into the page, not into what two runs must agree on.
     report.environment.extend(timings);

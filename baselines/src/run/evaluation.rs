@@ -1,0 +1,208 @@
+//! Seeds or label maps from anywhere, in numbers.
+
+use std::path::{Path, PathBuf};
+
+use candle_wsss::SeededSampler;
+use rayon::prelude::*;
+
+use crate::config::EvalConfig;
+use crate::data::{Dataset, VOID, read_mask};
+use crate::error::{Error, Result};
+use crate::eval::{ClassCounts, Confusion, Measures, bootstrap_mean_iou, cross_fit};
+use crate::report::{Method, Number, Protocol, Repeat, Report, ScoreRule};
+use crate::run::protocol::{Manifest, can_cross_fit, classes, protocol};
+use crate::run::seeds::{SeedScores, array_path, png_path};
+
+/// Seed of the draws of images: the same evaluation gives the same intervals.
+const BOOTSTRAP_SEED: u64 = 0;
+
+/// Names of missing files that are written out.
+const SHOWN_NAMES: usize = 5;
+
+/// What is evaluated, and on what.
+#[derive(Clone, Copy, Debug)]
+pub struct Evaluated<'a> {
+    /// Images and ground truth.
+    pub dataset: &'a Dataset,
+    /// Name of the image list.
+    pub split: &'a str,
+    /// The folder that was evaluated; what it says of itself becomes part of the protocol.
+    pub folder: &'a Path,
+    /// Scores, conventions, draws.
+    pub config: &'a EvalConfig,
+}
+
+/// Label maps of a data set against its ground truth.
+#[derive(Clone, Debug)]
+pub struct LabelMapScores {
+    /// All images together.
+    pub confusion: Confusion,
+    /// Image by image, in the order of the list.
+    pub images: Vec<ClassCounts>,
+}
+
+/// The report of seeds that came from anywhere: one method, one curve, and the numbers at the best score, at the fixed
+/// one, and at scores chosen on other images, each with its interval.
+///
+/// # Errors
+/// When the fixed background score is not on the curve, or the folder's own description is unreadable.
+pub fn evaluation(of: &Evaluated<'_>, scores: &SeedScores) -> Result<Report> {
+    let (config, curve) = (of.config, &scores.curve);
+    let absent = config.absent_class;
+    let at = |index: usize| scores.images.iter().filter_map(|image| image.class_counts(index)).collect::<Vec<_>>();
+    let at_score = |rule: ScoreRule, index: usize| {
+        let confusion = &curve.points()[index];
+        number(config, rule, vec![curve.thresholds()[index]], confusion, &at(index))
+    };
+    let mut repeat = Repeat::from_curve(0, curve, config.background_score, absent)?;
+    if let Some(best) = curve.best(absent) {
+        repeat.numbers.push(at_score(ScoreRule::Best, best.index)?);
+    }
+    repeat.numbers.push(at_score(ScoreRule::Fixed, curve.index_of(config.background_score)?)?);
+    if can_cross_fit(of.dataset, config) && curve.best(absent).is_some() {
+        let fit = cross_fit(scores.sweep(), &scores.images, config.folds, absent)?;
+        let held_out = number(config, ScoreRule::HeldOut, fit.thresholds.clone(), &fit.confusion, &fit.images)?;
+        repeat.numbers.push(held_out);
+        repeat = repeat.with_cross_fit(&fit, absent);
+    }
+    let own = Protocol {
+        threshold_rule: "best: the background score with the highest mIoU on the evaluated split".to_string(),
+        stage: "seeds as given".to_string(),
+        ..protocol(of.dataset, of.split, config)
+    };
+    let thresholds = curve.thresholds().to_vec();
+    report(of, "Seeds", "seeds", Report { protocol: own, thresholds, ..Report::default() }, repeat)
+}
+
+/// The report of label maps that came from anywhere: one number with its interval. They have no background score.
+///
+/// # Errors
+/// When the folder's own description is unreadable.
+pub fn label_map_evaluation(of: &Evaluated<'_>, scores: &LabelMapScores) -> Result<Report> {
+    let (config, confusion) = (of.config, &scores.confusion);
+    let ious = confusion.ious(config.absent_class);
+    let repeat = Repeat {
+        class_iou_at_fixed: vec![None; ious.len()],
+        class_iou_at_best: ious,
+        confusion_at_best: confusion.rows(),
+        pixel_accuracy_at_best: confusion.pixel_accuracy(),
+        numbers: vec![number(config, ScoreRule::LabelMaps, Vec::new(), confusion, &scores.images)?],
+        ..Repeat::default()
+    };
+    let own = Protocol {
+        threshold_rule: String::new(),
+        held_out_rule: String::new(),
+        stage: "label maps as given".to_string(),
+        ..protocol(of.dataset, of.split, config)
+    };
+    report(of, "Label maps", "label maps", Report { protocol: own, ..Report::default() }, repeat)
+}
+
+fn report(of: &Evaluated<'_>, title: &str, name: &str, report: Report, repeat: Repeat) -> Result<Report> {
+    Ok(Report {
+        title: title.to_string(),
+        protocol: Manifest::read(of.folder)?.onto(report.protocol),
+        classes: classes(of.dataset),
+        methods: vec![Method { name: name.to_string(), repeats: vec![repeat], ..Method::default() }],
+        ..report
+    })
+}
+
+fn number(
+    config: &EvalConfig,
+    rule: ScoreRule,
+    scores: Vec<f64>,
+    confusion: &Confusion,
+    images: &[ClassCounts],
+) -> Result<Number> {
+    let measures = Measures::of(confusion, config.absent_class);
+    let draw = || {
+        let mut draws = SeededSampler::new(BOOTSTRAP_SEED).child("bootstrap");
+        bootstrap_mean_iou(images, config.absent_class, config.bootstrap, &mut draws)
+    };
+    // Without a pixel of ground truth there is nothing to draw.
+    let interval = measures.mean_iou.is_some().then(draw).transpose()?;
+    Ok(Number { rule, scores, interval, measures })
+}
+
+/// Fails unless the seeds of every image are there.
+///
+/// # Errors
+/// With the number of those missing and the first few names.
+pub fn expect_seeds(folder: &Path, dataset: &Dataset) -> Result<()> {
+    expect_files(folder, dataset, "seeds", |name| array_path(folder, name))
+}
+
+/// Reads label maps, `folder/NAME.png` or `folder/png/NAME.png`, of any program that writes palette or gray PNG, and
+/// counts them against the masks.
+///
+/// # Errors
+/// When some are missing, with their number and names; when one is unreadable, of another size than the mask, or has a
+/// value that is no class where the mask has one.
+pub fn score_label_maps(folder: &Path, dataset: &Dataset) -> Result<LabelMapScores> {
+    let is_whole = folder.join("png").is_dir();
+    let path_of = |name: &str| if is_whole { png_path(folder, name) } else { folder.join(format!("{name}.png")) };
+    expect_files(folder, dataset, "label maps", path_of)?;
+    // All are looked at, and the first bad one in the list's order is reported, whatever the threads do.
+    let images: Vec<Result<Confusion>> = (0..dataset.len())
+        .into_par_iter()
+        .map(|index| score_label_map(&path_of(dataset.name(index)), dataset, index))
+        .collect();
+    let images = images.into_iter().collect::<Result<Vec<_>>>()?;
+    let mut confusion = Confusion::new(dataset.layout().num_classes());
+    images.iter().try_for_each(|image| confusion.merge(image))?;
+    Ok(LabelMapScores { confusion, images: images.iter().map(Confusion::class_counts).collect() })
+}
+
+fn score_label_map(path: &Path, dataset: &Dataset, index: usize) -> Result<Confusion> {
+    let (truth, labels) = (dataset.mask(index)?, read_mask(path)?);
+    if (truth.width, truth.height) != (labels.width, labels.height) {
+        let sides = |width: usize, height: usize| format!("{width} x {height}");
+        let (expected, got) = (sides(truth.width, truth.height), sides(labels.width, labels.height));
+        return Err(Error::data(path, format!("expected {expected} (width x height) as the mask, is {got}")));
+    }
+    let classes = dataset.layout().num_classes();
+    let is_bad = |(truth, label): (&u8, &u8)| *truth != VOID && usize::from(*label) >= classes;
+    let mut confusion = Confusion::new(classes);
+    confusion.add(&truth.data, &labels.data).map_err(|err| {
+        let at = truth.data.iter().zip(&labels.data).position(is_bad);
+        let reason = at.map_or_else(|| err.to_string(), |at| {
+            format!(
+                "pixel ({}, {}) has value {}; expected 0 (background) or 1 to {} (classes) wherever the mask has a label",
+                at % labels.width,
+                at / labels.width,
+                labels.data[at],
+                classes - 1
+            )
+        });
+        Error::data(path, reason)
+    })?;
+    Ok(confusion)
+}
+
+pub(crate) fn expect_files(
+    folder: &Path,
+    dataset: &Dataset,
+    what: &str,
+    path_of: impl Fn(&str) -> PathBuf,
+) -> Result<()> {
+    if !folder.is_dir() {
+        return Err(Error::data(folder, format!("expected a folder of {what}, there is no such file")));
+    }
+    let names = (0..dataset.len()).map(|index| dataset.name(index));
+    let missing: Vec<&str> = names.filter(|name| !path_of(name).is_file()).collect();
+    match missing.as_slice() {
+        [] => Ok(()),
+        [name] => {
+            Err(Error::data(path_of(name), format!("expected the {what} of image {name}, there is no such file")))
+        }
+        names => {
+            let shown = names[..names.len().min(SHOWN_NAMES)].join(", ");
+            let more = names.len().saturating_sub(SHOWN_NAMES);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let reason =
+                format!("expected the {what} of {} images, {} are missing: {shown}{more}", dataset.len(), names.len());
+            Err(Error::data(folder, reason))
+        }
+    }
+}

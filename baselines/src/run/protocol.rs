@@ -1,0 +1,195 @@
+//! What belongs to a number: read off the data set, and off what the folder says that was evaluated.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::config::EvalConfig;
+use crate::data::{Dataset, color_map};
+use crate::error::{Error, Result};
+use crate::report::{Protocol, ReportClass};
+use crate::run::seeds::SEED_ARRAYS;
+
+/// Files in which a folder says how it was made; what a later one says replaces what an earlier one says.
+const MANIFESTS: [&str; 2] = ["seeds.json", "crf.json"];
+
+/// What is said where nobody recorded a random field.
+const NO_CRF: &str = "none recorded";
+
+pub(crate) fn classes(dataset: &Dataset) -> Vec<ReportClass> {
+    let names = std::iter::once("background").chain(dataset.class_names().iter().map(String::as_str));
+    names.zip(color_map()).map(|(name, color)| ReportClass { name: name.to_string(), color }).collect()
+}
+
+/// What a data set and a configuration say.
+pub(crate) fn protocol(dataset: &Dataset, split: &str, config: &EvalConfig) -> Protocol {
+    let root = dataset.images().root();
+    let name = root.file_name().map_or_else(|| root.display().to_string(), |name| name.to_string_lossy().into_owned());
+    Protocol {
+        dataset: name,
+        split: split.to_string(),
+        num_images: dataset.len(),
+        ground_truth: ground_truth(dataset),
+        labels: labels(dataset),
+        threshold_rule: "best: the background score with the highest mIoU on the evaluated split, per training"
+            .to_string(),
+        fixed_score: config.background_score,
+        held_out_rule: held_out_rule(dataset, config),
+        absent_class: config.absent_class,
+        crf: "none".to_string(),
+        ..Protocol::default()
+    }
+}
+
+/// Whether there are images enough to choose the score of some on the others.
+pub(crate) fn can_cross_fit(dataset: &Dataset, config: &EvalConfig) -> bool {
+    dataset.len() >= config.folds
+}
+
+fn held_out_rule(dataset: &Dataset, config: &EvalConfig) -> String {
+    if !can_cross_fit(dataset, config) {
+        return String::new();
+    }
+    let folds = config.folds;
+    format!("every image at the score that is best on the {} of {folds} parts it is not in", folds - 1)
+}
+
+fn ground_truth(_dataset: &Dataset) -> String {
+    let folder = "SegmentationClass";
+    // The usual name of VOC's masks with those made of SBD's contours.
+    let kind = if folder.contains("SegmentationClassAug") { " (VOC and SBD)" } else { "" };
+    format!("{folder}{kind}, void pixels (255) ignored")
+}
+
+fn labels(_dataset: &Dataset) -> String {
+    String::new()
+}
+
+/// What a folder says of itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Manifest {
+    crf: Option<String>,
+    scales: Vec<f64>,
+    flip: bool,
+    checkpoint: String,
+    uses_saliency: bool,
+}
+
+impl Manifest {
+    /// Reads what there is in a folder, or above it when it is the part of a folder that holds label maps.
+    ///
+    /// # Errors
+    /// When a file is there and is no JSON object.
+    pub(crate) fn read(folder: &Path) -> Result<Self> {
+        let mut manifest = Self::default();
+        let is_part = folder.file_name().is_some_and(|name| name == "png" || name == SEED_ARRAYS);
+        let above = folder.parent().filter(|_| is_part);
+        for place in above.into_iter().chain([folder]) {
+            for name in MANIFESTS {
+                manifest.take(&place.join(name))?;
+            }
+        }
+        Ok(manifest)
+    }
+
+    fn take(&mut self, path: &Path) -> Result<()> {
+        if !path.is_file() {
+            return Ok(());
+        }
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let bad = |reason: String| Error::data(path, format!("expected a JSON object: {reason}"));
+        let value: Value = serde_json::from_str(&text).map_err(|err| bad(err.to_string()))?;
+        let Value::Object(fields) = value else { return Err(bad("it is something else".to_string())) };
+        if let Some(crf) = fields.get("crf") {
+            self.crf = Some(crf_in_words(crf));
+        }
+        if let Some(scales) = fields.get("scales").and_then(Value::as_array) {
+            self.scales = scales.iter().filter_map(Value::as_f64).collect();
+        }
+        if let Some(flip) = fields.get("flip").and_then(Value::as_bool) {
+            self.flip = flip;
+        }
+        if let Some(checkpoint) = fields.get("checkpoint").and_then(Value::as_str) {
+            self.checkpoint = checkpoint.to_string();
+        }
+        if let Some(saliency) = fields.get("uses_saliency").or_else(|| fields.get("saliency")).and_then(Value::as_bool)
+        {
+            self.uses_saliency = saliency;
+        }
+        Ok(())
+    }
+
+    /// Puts it into a protocol.
+    pub(crate) fn onto(self, protocol: Protocol) -> Protocol {
+        Protocol {
+            crf: self.crf.unwrap_or_else(|| NO_CRF.to_string()),
+            scales: self.scales,
+            flip: self.flip,
+            checkpoint: self.checkpoint,
+            uses_saliency: self.uses_saliency,
+            ..protocol
+        }
+    }
+}
+
+fn crf_in_words(crf: &Value) -> String {
+    match crf {
+        Value::Null | Value::Bool(false) => "none".to_string(),
+        Value::Bool(true) => "yes".to_string(),
+        Value::String(text) => text.clone(),
+        Value::Object(fields) if !fields.is_empty() => {
+            let named = fields.iter().map(|(name, value)| match value {
+                Value::Object(_) => format!("{name} ({})", crf_in_words(value)),
+                Value::String(text) => format!("{name} {text}"),
+                value => format!("{name} {value}"),
+            });
+            named.collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+mod tests {
+    use super::{Manifest, Protocol};
+
+    fn of(files: &[(&str, &str)]) -> crate::Result<Protocol> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("png")).unwrap();
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let manifest = Manifest::read(folder.path())?;
+        assert_eq!(manifest, Manifest::read(&folder.path().join("png"))?, "found from the part as well");
+        Ok(manifest.onto(Protocol::default()))
+    }
+
+    #[test]
+    fn a_folder_says_how_it_was_made() {
+        let seeds = ("seeds.json", r#"{"scales": [0.5, 1], "flip": true, "checkpoint": "run/c", "saliency": true}"#);
+        let protocol = of(&[seeds]).unwrap();
+        assert_eq!((protocol.scales, protocol.flip), (vec![0.5, 1.0], true));
+        assert_eq!((protocol.crf.as_str(), protocol.checkpoint.as_str()), ("none recorded", "run/c"));
+        assert!(protocol.uses_saliency);
+        let crf = r#"{"crf": {"rounds": 10, "soft": {"sxy": 80.0, "srgb": 13.0}}}"#;
+        let protocol = of(&[seeds, ("crf.json", crf)]).unwrap();
+        assert!(protocol.crf.contains("rounds 10") && protocol.crf.contains("soft ("), "{}", protocol.crf);
+        assert_eq!(protocol.scales, [0.5, 1.0], "the later file does not undo the earlier one");
+        assert_eq!(of(&[("seeds.json", r#"{"crf": null}"#)]).unwrap().crf, "none");
+        assert_eq!(of(&[]).unwrap().crf, "none recorded");
+    }
+
+    #[test]
+    fn odd_files_are_no_reason_to_stop_unless_they_cannot_be_read() {
+        // Of other kinds than expected: as if they were not there.
+        let odd = r#"{"scales": "many", "flip": 3, "checkpoint": [], "crf": 7, "more": {}}"#;
+        let protocol = of(&[("seeds.json", odd)]).unwrap();
+        assert_eq!((protocol.scales, protocol.flip, protocol.crf.as_str()), (vec![], false, "7"));
+        for text in ["", "{", "[1]", "\u{0}", "{\"crf\": "] {
+            let wrong = of(&[("crf.json", text)]).unwrap_err();
+            assert!(wrong.to_string().contains("crf.json: expected a JSON object"), "{wrong}");
+            assert_eq!(wrong.exit_code(), 3);
+        }
+    }
+}
