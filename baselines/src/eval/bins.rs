@@ -106,7 +106,7 @@ mod tests {
         expect_exact(&grid(999, 1000.0), true);
         expect_exact(&[0.0, 0.1, 0.15, 0.3, 0.7, 0.999, 1.1, 2.0], true);
         expect_exact(&[0.26], true);
-        expect_exact(&[0.3, 0.3f32.next_up()], false);
+        expect_exact(&[0.3, 0.3f32.next_up()], true);
         expect_exact(&[0.0, f32::MIN_POSITIVE, 3.0], false);
         expect_exact(&[0.0, f32::MAX], true);
         expect_exact(&[0.0, 1e-20, 1.0, 1e20], false);

@@ -34,7 +34,7 @@ const IMAGE_FILE: u64 = 4;
 ///
 /// let mut events = EventFile::new();
 /// events.scalars(0, [("total", 1.5), ("learning_rate", 0.01)]);
-/// assert_eq!(events.bytes().len(), 128);
+/// assert_eq!(events.bytes().len(), 107);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventFile {

@@ -63,23 +63,25 @@ impl Report {
         let numbers = &self.evaluation()?.numbers;
         let level = numbers.iter().find_map(|number| number.interval).map_or(0.0, |interval| interval.level);
         let interval = format!("{} % interval", 100.0 * level);
-        let columns = ["score", "mIoU", &interval, "foreground", "precision", "recall", "pixel accuracy"];
-        let columns = columns.map(|name| (name, Align::Right));
-        let mut table = Table::new([("background score", Align::Left)].into_iter().chain(columns));
+        // Label maps have no score.
+        let score = Some("score").filter(|_| !self.thresholds.is_empty());
+        let columns = ["mIoU", &interval, "foreground", "precision", "recall", "pixel accuracy"];
+        let columns = score.into_iter().chain(columns).map(|name| (name, Align::Right));
+        let mut table = Table::new([("", Align::Left)].into_iter().chain(columns));
         for number in numbers {
             let Number { measures, scores, .. } = number;
             let shown = |value: Option<f64>| value.map_or_else(String::new, percent);
             let interval = number.interval.map(|i| format!("[{}, {}]", percent(i.lower), percent(i.upper)));
-            table.push([
-                number.rule.name().to_string(),
-                range_cell(scores),
+            let cells = [
                 shown(measures.mean_iou),
                 interval.unwrap_or_default(),
                 shown(measures.foreground_iou),
                 shown(measures.precision),
                 shown(measures.recall),
                 shown(measures.pixel_accuracy),
-            ]);
+            ];
+            let head = [number.rule.name().to_string()].into_iter().chain(score.map(|_| range_cell(scores)));
+            table.push(head.chain(cells));
         }
         Some(table)
     }
@@ -117,8 +119,9 @@ impl Report {
     pub(crate) fn numbers_note(&self) -> Option<String> {
         let repeat = self.evaluation()?;
         let interval = repeat.numbers.iter().find_map(|number| number.interval)?;
+        let scores = if self.thresholds.is_empty() { "" } else { ", at the background scores shown" };
         Some(format!(
-            "Percent. Interval: {} images drawn anew {} times, at the scores shown.\n\
+            "Percent. Interval: {} images drawn anew {} times{scores}.\n\
              Foreground: mIoU without the background. Precision and recall: means over classes.",
             interval.images, interval.resamples
         ))
@@ -152,7 +155,8 @@ impl Report {
         let other = |number: &&Number| {
             let Measures { mean_iou_absent_as_zero: zero, mean_iou_absent_skipped: skipped, .. } = &number.measures;
             let value = if as_zero { skipped } else { zero };
-            format!("{} {}", number.rule.name(), value.map_or_else(|| "-".to_string(), percent))
+            let value = value.map_or_else(|| "-".to_string(), percent);
+            if number.rule == ScoreRule::LabelMaps { value } else { format!("{} {value}", number.rule.name()) }
         };
         let others: Vec<String> = differing.iter().map(other).collect();
         let (done, instead) =

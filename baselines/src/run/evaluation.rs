@@ -10,8 +10,8 @@ use crate::data::{Dataset, VOID, read_mask};
 use crate::error::{Error, Result};
 use crate::eval::{ClassCounts, Confusion, Measures, bootstrap_mean_iou, cross_fit};
 use crate::report::{Method, Number, Protocol, Repeat, Report, ScoreRule};
-use crate::run::protocol::{Manifest, can_cross_fit, classes, protocol};
-use crate::run::seeds::{SeedScores, array_path, png_path};
+use crate::run::protocol::{Manifest, SEED_MASKS, SEED_PNG, can_cross_fit, classes, protocol};
+use crate::run::seeds::{SEED_ARRAYS, SeedScores, array_path};
 
 /// Seed of the draws of images: the same evaluation gives the same intervals.
 const BOOTSTRAP_SEED: u64 = 0;
@@ -26,7 +26,7 @@ pub struct Evaluated<'a> {
     pub dataset: &'a Dataset,
     /// Name of the image list.
     pub split: &'a str,
-    /// The folder that was evaluated; what it says of itself becomes part of the protocol.
+    /// The folder that was given; what it says of itself becomes part of the protocol.
     pub folder: &'a Path,
     /// Scores, conventions, draws.
     pub config: &'a EvalConfig,
@@ -39,6 +39,8 @@ pub struct LabelMapScores {
     pub confusion: Confusion,
     /// Image by image, in the order of the list.
     pub images: Vec<ClassCounts>,
+    /// Where the label maps are.
+    pub folder: PathBuf,
 }
 
 /// The report of seeds that came from anywhere: one method, one curve, and the numbers at the best score, at the fixed
@@ -71,7 +73,8 @@ pub fn evaluation(of: &Evaluated<'_>, scores: &SeedScores) -> Result<Report> {
         ..protocol(of.dataset, of.split, config)
     };
     let thresholds = curve.thresholds().to_vec();
-    report(of, "Seeds", "seeds", Report { protocol: own, thresholds, ..Report::default() }, repeat)
+    let manifest = Manifest::read(&of.folder.join(SEED_ARRAYS))?;
+    Ok(report(of, ["Seeds", "seeds"], Report { protocol: manifest.onto(own), thresholds, ..Report::default() }, repeat))
 }
 
 /// The report of label maps that came from anywhere: one number with its interval. They have no background score.
@@ -89,23 +92,25 @@ pub fn label_map_evaluation(of: &Evaluated<'_>, scores: &LabelMapScores) -> Resu
         numbers: vec![number(config, ScoreRule::LabelMaps, Vec::new(), confusion, &scores.images)?],
         ..Repeat::default()
     };
+    let manifest = Manifest::read(&scores.folder)?;
+    let score = manifest.background_score.map_or_else(String::new, |score| format!(", background score {score}"));
     let own = Protocol {
         threshold_rule: String::new(),
         held_out_rule: String::new(),
-        stage: "label maps as given".to_string(),
+        stage: format!("label maps as given{score}"),
         ..protocol(of.dataset, of.split, config)
     };
-    report(of, "Label maps", "label maps", Report { protocol: own, ..Report::default() }, repeat)
+    let whole = Report { protocol: manifest.onto(own), ..Report::default() };
+    Ok(report(of, ["Label maps", "label maps"], whole, repeat))
 }
 
-fn report(of: &Evaluated<'_>, title: &str, name: &str, report: Report, repeat: Repeat) -> Result<Report> {
-    Ok(Report {
+fn report(of: &Evaluated<'_>, [title, name]: [&str; 2], report: Report, repeat: Repeat) -> Report {
+    Report {
         title: title.to_string(),
-        protocol: Manifest::read(of.folder)?.onto(report.protocol),
         classes: classes(of.dataset),
         methods: vec![Method { name: name.to_string(), repeats: vec![repeat], ..Method::default() }],
         ..report
-    })
+    }
 }
 
 fn number(
@@ -133,16 +138,16 @@ pub fn expect_seeds(folder: &Path, dataset: &Dataset) -> Result<()> {
     expect_files(folder, dataset, "seeds", |name| array_path(folder, name))
 }
 
-/// Reads label maps, `folder/NAME.png` or `folder/png/NAME.png`, of any program that writes palette or gray PNG, and
-/// counts them against the masks.
+/// Reads label maps, palette or gray PNG of any program, and counts them against the masks. They are `NAME.png` in the
+/// folder itself, or in the one of `png/` and `masks/` that it has.
 ///
 /// # Errors
 /// When some are missing, with their number and names; when one is unreadable, of another size than the mask, or has a
 /// value that is no class where the mask has one.
 pub fn score_label_maps(folder: &Path, dataset: &Dataset) -> Result<LabelMapScores> {
-    let is_whole = folder.join("png").is_dir();
-    let path_of = |name: &str| if is_whole { png_path(folder, name) } else { folder.join(format!("{name}.png")) };
-    expect_files(folder, dataset, "label maps", path_of)?;
+    let folder = label_map_folder(folder, dataset)?;
+    let path_of = |name: &str| folder.join(format!("{name}.png"));
+    expect_files(&folder, dataset, "label maps", path_of)?;
     // All are looked at, and the first bad one in the list's order is reported, whatever the threads do.
     let images: Vec<Result<Confusion>> = (0..dataset.len())
         .into_par_iter()
@@ -151,7 +156,20 @@ pub fn score_label_maps(folder: &Path, dataset: &Dataset) -> Result<LabelMapScor
     let images = images.into_iter().collect::<Result<Vec<_>>>()?;
     let mut confusion = Confusion::new(dataset.layout().num_classes());
     images.iter().try_for_each(|image| confusion.merge(image))?;
-    Ok(LabelMapScores { confusion, images: images.iter().map(Confusion::class_counts).collect() })
+    Ok(LabelMapScores { confusion, images: images.iter().map(Confusion::class_counts).collect(), folder })
+}
+
+fn label_map_folder(folder: &Path, dataset: &Dataset) -> Result<PathBuf> {
+    let has_any =
+        |place: &Path| (0..dataset.len()).any(|index| place.join(format!("{}.png", dataset.name(index))).is_file());
+    let parts: Vec<PathBuf> = [SEED_PNG, SEED_MASKS].map(|part| folder.join(part)).into();
+    let parts: Vec<PathBuf> = parts.into_iter().filter(|part| has_any(part)).collect();
+    match parts.as_slice() {
+        _ if has_any(folder) => Ok(folder.to_path_buf()),
+        [] => Ok(folder.to_path_buf()),
+        [part] => Ok(part.clone()),
+        _ => Err(Error::data(folder, format!("has label maps in {SEED_PNG} and in {SEED_MASKS}; name one of them"))),
+    }
 }
 
 fn score_label_map(path: &Path, dataset: &Dataset, index: usize) -> Result<Confusion> {

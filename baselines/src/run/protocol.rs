@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::config::EvalConfig;
 use crate::data::{Dataset, color_map};
@@ -10,8 +10,14 @@ use crate::error::{Error, Result};
 use crate::report::{Protocol, ReportClass};
 use crate::run::seeds::SEED_ARRAYS;
 
-/// Files in which a folder says how it was made; what a later one says replaces what an earlier one says.
-const MANIFESTS: [&str; 2] = ["seeds.json", "crf.json"];
+/// Says how seeds were made, in a folder of them.
+const SEED_MANIFEST: &str = "seeds.json";
+/// Says how they were refined, in a folder of refined ones; replaces what the other says.
+const CRF_MANIFEST: &str = "crf.json";
+
+/// Folders of label maps inside a folder of seeds: as they are, and refined.
+pub(crate) const SEED_PNG: &str = "png";
+pub(crate) const SEED_MASKS: &str = "masks";
 
 /// What is said where nobody recorded a random field.
 const NO_CRF: &str = "none recorded";
@@ -73,50 +79,52 @@ pub(crate) struct Manifest {
     flip: bool,
     checkpoint: String,
     uses_saliency: bool,
+    /// Of the label maps.
+    pub(crate) background_score: Option<f64>,
 }
 
 impl Manifest {
-    /// Reads what there is in a folder, or above it when it is the part of a folder that holds label maps.
+    /// Reads what is said of a folder of arrays or label maps, in it or above it.
     ///
     /// # Errors
     /// When a file is there and is no JSON object.
-    pub(crate) fn read(folder: &Path) -> Result<Self> {
+    pub(crate) fn read(part: &Path) -> Result<Self> {
         let mut manifest = Self::default();
-        let is_part = folder.file_name().is_some_and(|name| name == "png" || name == SEED_ARRAYS);
-        let above = folder.parent().filter(|_| is_part);
-        for place in above.into_iter().chain([folder]) {
-            for name in MANIFESTS {
-                manifest.take(&place.join(name))?;
+        for place in part.parent().filter(|_| is_part(part)).into_iter().chain([part]) {
+            if let Some(fields) = fields(&place.join(SEED_MANIFEST))? {
+                // Of all parts of a folder of seeds, only the refined masks went through it.
+                let refined = part.file_name().is_some_and(|name| name == SEED_MASKS);
+                manifest.crf = Some(crf_in_words(fields.get("crf").filter(|_| refined).unwrap_or(&Value::Null)));
+                manifest.take(&fields);
+            }
+            if let Some(fields) = fields(&place.join(CRF_MANIFEST))? {
+                manifest.crf = fields.get("crf").map(crf_in_words).or(manifest.crf);
+                manifest.take(&fields);
             }
         }
         Ok(manifest)
     }
 
-    fn take(&mut self, path: &Path) -> Result<()> {
-        if !path.is_file() {
-            return Ok(());
-        }
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-        let bad = |reason: String| Error::data(path, format!("expected a JSON object: {reason}"));
-        let value: Value = serde_json::from_str(&text).map_err(|err| bad(err.to_string()))?;
-        let Value::Object(fields) = value else { return Err(bad("it is something else".to_string())) };
-        if let Some(crf) = fields.get("crf") {
-            self.crf = Some(crf_in_words(crf));
-        }
-        if let Some(scales) = fields.get("scales").and_then(Value::as_array) {
+    // What is there and of the expected kind.
+    fn take(&mut self, fields: &Map<String, Value>) {
+        let of = |name: &str| fields.get(name).or_else(|| fields.get("infer")?.get(name));
+        if let Some(scales) = of("scales").and_then(Value::as_array) {
             self.scales = scales.iter().filter_map(Value::as_f64).collect();
         }
-        if let Some(flip) = fields.get("flip").and_then(Value::as_bool) {
+        if let Some(flip) = of("flip").and_then(Value::as_bool) {
             self.flip = flip;
         }
-        if let Some(checkpoint) = fields.get("checkpoint").and_then(Value::as_str) {
+        if let Some(checkpoint) = of("checkpoint").and_then(Value::as_str) {
             self.checkpoint = checkpoint.to_string();
         }
-        if let Some(saliency) = fields.get("uses_saliency").or_else(|| fields.get("saliency")).and_then(Value::as_bool)
-        {
+        if let Some(saliency) = of("uses_saliency").or_else(|| of("saliency")).and_then(Value::as_bool) {
             self.uses_saliency = saliency;
         }
-        Ok(())
+        self.background_score = of("background_score").and_then(Value::as_f64).or(self.background_score);
+        if fields.get("attention").is_some_and(|attention| !attention.is_null()) {
+            // No network was run at any scale.
+            (self.scales, self.flip) = (Vec::new(), false);
+        }
     }
 
     /// Puts it into a protocol.
@@ -129,6 +137,23 @@ impl Manifest {
             uses_saliency: self.uses_saliency,
             ..protocol
         }
+    }
+}
+
+/// Whether a folder is a part of one that holds seeds.
+fn is_part(folder: &Path) -> bool {
+    folder.file_name().is_some_and(|name| [SEED_ARRAYS, SEED_PNG, SEED_MASKS].iter().any(|part| name == *part))
+}
+
+fn fields(path: &Path) -> Result<Option<Map<String, Value>>> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(path).map_err(|err| Error::data(path, err.to_string()))?;
+    let bad = |reason: String| Error::data(path, format!("expected a JSON object: {reason}"));
+    match serde_json::from_str(&text).map_err(|err| bad(err.to_string()))? {
+        Value::Object(fields) => Ok(Some(fields)),
+        _ => Err(bad("it is something else".to_string())),
     }
 }
 
@@ -152,16 +177,18 @@ fn crf_in_words(crf: &Value) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 mod tests {
-    use super::{Manifest, Protocol};
+    use super::{Manifest, Protocol, SEED_MASKS, SEED_PNG};
 
     fn of(files: &[(&str, &str)]) -> crate::Result<Protocol> {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("png")).unwrap();
+        for part in [SEED_PNG, SEED_MASKS] {
+            std::fs::create_dir(folder.path().join(part)).unwrap();
+        }
         for (name, text) in files {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
         let manifest = Manifest::read(folder.path())?;
-        assert_eq!(manifest, Manifest::read(&folder.path().join("png"))?, "found from the part as well");
+        assert_eq!(manifest, Manifest::read(&folder.path().join(SEED_PNG))?, "found from the part as well");
         Ok(manifest.onto(Protocol::default()))
     }
 
@@ -170,7 +197,7 @@ mod tests {
         let seeds = ("seeds.json", r#"{"scales": [0.5, 1], "flip": true, "checkpoint": "run/c", "saliency": true}"#);
         let protocol = of(&[seeds]).unwrap();
         assert_eq!((protocol.scales, protocol.flip), (vec![0.5, 1.0], true));
-        assert_eq!((protocol.crf.as_str(), protocol.checkpoint.as_str()), ("none recorded", "run/c"));
+        assert_eq!((protocol.crf.as_str(), protocol.checkpoint.as_str()), ("none", "run/c"));
         assert!(protocol.uses_saliency);
         let crf = r#"{"crf": {"rounds": 10, "soft": {"sxy": 80.0, "srgb": 13.0}}}"#;
         let protocol = of(&[seeds, ("crf.json", crf)]).unwrap();
@@ -181,10 +208,27 @@ mod tests {
     }
 
     #[test]
+    fn of_seeds_only_the_masks_are_refined() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = r#"{"infer": {"scales": [1, 2], "flip": true}, "background_score": 0.3, "crf": {"rounds": 10}}"#;
+        std::fs::write(folder.path().join("seeds.json"), text).unwrap();
+        let read = |part: &str| Manifest::read(&folder.path().join(part)).unwrap();
+        for (part, crf) in [("arrays", "none"), (SEED_PNG, "none"), (SEED_MASKS, "rounds 10")] {
+            let manifest = read(part);
+            assert_eq!(manifest.background_score, Some(0.3));
+            let protocol = manifest.onto(Protocol::default());
+            assert_eq!((protocol.crf.as_str(), protocol.scales, protocol.flip), (crf, vec![1.0, 2.0], true), "{part}");
+        }
+        let text = r#"{"infer": {"scales": [1, 2], "flip": true}, "attention": {"epochs": 6}}"#;
+        std::fs::write(folder.path().join("seeds.json"), text).unwrap();
+        assert_eq!(read(SEED_PNG).onto(Protocol::default()).scales, [0.0; 0], "no network was run");
+    }
+
+    #[test]
     fn odd_files_are_no_reason_to_stop_unless_they_cannot_be_read() {
         // Of other kinds than expected: as if they were not there.
         let odd = r#"{"scales": "many", "flip": 3, "checkpoint": [], "crf": 7, "more": {}}"#;
-        let protocol = of(&[("seeds.json", odd)]).unwrap();
+        let protocol = of(&[("crf.json", odd)]).unwrap();
         assert_eq!((protocol.scales, protocol.flip, protocol.crf.as_str()), (vec![], false, "7"));
         for text in ["", "{", "[1]", "\u{0}", "{\"crf\": "] {
             let wrong = of(&[("crf.json", text)]).unwrap_err();

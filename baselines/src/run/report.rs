@@ -72,6 +72,7 @@ pub(crate) fn build_report(options: &CompareOptions<'_>, comparison: &Comparison
             stage: stage(options),
             scales: first.infer.scales.clone(),
             flip: first.infer.flip,
+            uses_saliency: plan.columns.iter().any(|column| column.config.loader.saliency),
             baselines: baseline_protocols(plan),
             ..protocol
         },

@@ -35,7 +35,10 @@ fn trainings_beside_it_are_stopped_and_saved() {
             "checkpoint.safetensors" => {
                 assert_eq!(Checkpoint::read(&out.join(name), &Device::Cpu).unwrap().info.step, 1);
             }
-            other => assert!(["config.toml", "metrics.jsonl"].contains(&other), "{name}"),
+            other => {
+                let expected = ["config.toml", "metrics.jsonl", "events.out.tfevents.0.wsss"];
+                assert!(expected.contains(&other), "{name}");
+            }
         }
     }
 }

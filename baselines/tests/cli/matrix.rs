@@ -63,15 +63,20 @@ fn the_matrix_stands_first() {
     let text = std::fs::read_to_string(matrix().join("table.txt")).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "Seeds of seam, narrow with none, hsc, only");
-    assert_eq!(lines[3], "mIoU at best");
+    assert!(lines[2].starts_with("best: ") && lines[2].contains("held out: every image at the score"), "{text}");
+    assert_eq!(lines[4], "mIoU at best");
     assert_eq!(
-        lines[4].split_whitespace().collect::<Vec<_>>(),
+        lines[5].split_whitespace().collect::<Vec<_>>(),
         ["method", "seam", "difference", "narrow", "difference"]
     );
-    let rows: Vec<&str> = lines[6..9].iter().map(|row| row.split_whitespace().next().unwrap()).collect();
+    let rows: Vec<&str> = lines[7..10].iter().map(|row| row.split_whitespace().next().unwrap()).collect();
     assert_eq!(rows, ["none", "hsc", "only"]);
-    assert_eq!(lines[8].split_whitespace().nth(1), Some("-"), "{text}");
-    for part in ["mIoU at fixed: seam 0.26, narrow 0.3\n", "seam      only    no regularizer `only` is configured"] {
+    assert_eq!(lines[9].split_whitespace().nth(1), Some("-"), "{text}");
+    for part in [
+        "mIoU at fixed: seam 0.26, narrow 0.3\n",
+        "\nmIoU held out\n",
+        "seam      only    no regularizer `only` is configured",
+    ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
     let page = std::fs::read_to_string(matrix().join("report.html")).unwrap();
@@ -112,12 +117,14 @@ fn differences_are_within_a_baseline() {
     let alone: Value = serde_json::from_slice(&std::fs::read(out.join("results.json")).unwrap()).unwrap();
     for (index, summary) in alone["summary"].as_array().unwrap().iter().enumerate() {
         let beside = &results["summary"][index + 2];
-        for field in ["best", "fixed", "best_difference", "fixed_difference", "image_bootstrap"] {
+        let fields =
+            ["best", "fixed", "cross_fitted", "best_difference", "fixed_difference", "cross_fitted_difference"];
+        for field in fields.iter().chain(&["image_bootstrap"]) {
             assert_eq!(summary[field], beside[field], "{field}");
         }
     }
     let table = std::fs::read_to_string(out.join("table.txt")).unwrap();
-    assert!(table.contains("mIoU at 0.3") && table.lines().nth(3).unwrap().starts_with("method"), "{table}");
+    assert!(table.contains("mIoU at 0.3") && table.lines().nth(4).unwrap().starts_with("method"), "{table}");
 }
 
 #[test]
@@ -194,6 +201,8 @@ fn evaluation_at_the_score_of_a_baseline() {
     let config = matrix().join("config.toml");
     let args = ["eval", "--seeds", text(&seeds), "--data", text(data()), "--config", text(&config)];
     let table = succeeds(program(&args).args(["--baseline", "narrow"]));
-    assert!(table.contains("mIoU at 0.3") && !table.contains("difference"), "{table}");
-    assert!(succeeds(&mut program(&args)).contains("mIoU at 0.26"));
+    let fixed = |table: &str| table.lines().find(|line| line.starts_with("fixed ")).unwrap().to_string();
+    assert_eq!(fixed(&table).split_whitespace().nth(1), Some("0.3"), "{table}");
+    assert!(table.contains("; fixed: 0.3; ") && !table.contains("difference"), "{table}");
+    assert_eq!(fixed(&succeeds(&mut program(&args))).split_whitespace().nth(1), Some("0.26"));
 }

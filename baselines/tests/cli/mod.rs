@@ -6,6 +6,7 @@ mod bad_checkpoint;
 mod bad_data;
 mod compare;
 mod divergence;
+mod evaluation;
 mod interrupt;
 mod matrix;
 mod no_labels;

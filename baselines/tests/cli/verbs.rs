@@ -25,7 +25,15 @@ fn train_seeds_eval_equal_compare() {
     for seeds in [unit.join("seeds"), trained().seeds.clone()] {
         let evaluated = succeeds(&mut program(&["eval", "--seeds", text(&seeds), "--data", text(data()), "--json"]));
         let evaluated = repeat_of(&evaluated, 0);
-        for part in ["curve", "class_iou_at_best", "class_iou_at_fixed", "pixel_accuracy_at_best"] {
+        for part in [
+            "curve",
+            "class_iou_at_best",
+            "class_iou_at_fixed",
+            "pixel_accuracy_at_best",
+            "cross_fitted",
+            "cross_fitted_scores",
+            "confusion_at_best",
+        ] {
             assert!(!evaluated[part].is_null());
             assert_eq!(evaluated[part], compared[part], "{part}");
         }
@@ -75,7 +83,7 @@ fn evaluation_follows_the_configuration_of_the_run() {
     assert_eq!(evaluated["curve"], compared["curve"]);
     assert_eq!(evaluated["class_iou_at_fixed"], compared["class_iou_at_fixed"]);
     let table = succeeds(program(&args[..5]).args(["--background-score", "0.3", "--per-class"]));
-    assert!(table.contains("mIoU at 0.3") && table.contains("background"), "{table}");
+    assert!(table.contains("; fixed: 0.3; ") && table.contains("background"), "{table}");
 }
 
 #[test]

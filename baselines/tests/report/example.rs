@@ -193,7 +193,6 @@ pub(crate) fn protocol() -> Protocol {
         crf: "none".to_string(),
         scales: vec![0.5, 1.0, 1.5, 2.0],
         flip: true,
-        baselines: Vec::new(),
         ..Protocol::default()
     }
 }

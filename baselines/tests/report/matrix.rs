@@ -83,7 +83,7 @@ baseline  method  left out because
 --------  ------  -----------------
 seam      rca     has no final maps
 
-method    repeats  mIoU at best  best score    difference  mIoU at fixed    difference  pixel accuracy
+method    repeats  mIoU at best  best score  mIoU at fixed  pixel accuracy
 ";
     let at = text.find("mIoU at best").unwrap();
     assert!(text[at..].starts_with(want), "{text}");

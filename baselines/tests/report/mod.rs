@@ -5,6 +5,7 @@
 pub(crate) mod events;
 mod example;
 mod matrix;
+mod numbers;
 mod page;
 mod parts;
 mod seeds_page;
