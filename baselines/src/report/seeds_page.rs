@@ -162,7 +162,10 @@ impl SeedsPage {
                     thead {
                         tr {
                             th { "class" } th.right { "images" }
-                            @for source in &self.sources { th { (source.name) } th.right { "pixels" } }
+                            @for source in &self.sources {
+                                @if self.has_ground_truth() { th { (source.name) } th.right { "pixels" } }
+                                @else { th.right { (source.name) } }
+                            }
                             @if single { th.right { "precision" } th.right { "recall" } }
                         }
                     }
@@ -184,7 +187,9 @@ impl SeedsPage {
                     @if self.sources.len() > 1 { ", and the difference to " (self.sources[0].name) }
                     "; " @if single { "precision: share of what was predicted that is right; recall: share of the ground truth found; " }
                 }
-                "images: those labelled with the class; pixels: percent predicted as it."
+                "images: those labelled with the class; "
+                @if self.has_ground_truth() { "pixels" } @else { "under a name" }
+                ": percent of the pixels predicted as it."
             }
         }
     }
@@ -195,7 +200,7 @@ impl SeedsPage {
             confusion.ious(self.absent_class).get(class).copied().flatten()
         };
         html! {
-            td { (bar(index, iou(index), iou(0).filter(|_| index > 0))) }
+            @if self.has_ground_truth() { td { (bar(index, iou(index), iou(0).filter(|_| index > 0))) } }
             td.right { (shown(self.sources[index].shares.get(class).copied())) }
         }
     }

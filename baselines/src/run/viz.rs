@@ -130,7 +130,7 @@ pub fn viz(options: &VizOptions<'_>, folder: &Path, progress: &Progress, interru
     };
     facts.push(("Classes in neither".to_string(), absent.to_string()));
     Ok(SeedsPage {
-        title: titles.join(", "),
+        title: format!("Seeds: {}", titles.join(", ")),
         protocol: format!(
             "{} on {} {}, {} images, ground truth: {}",
             if titles.len() > 1 { "seeds side by side" } else { "seeds" },
