@@ -70,14 +70,7 @@ impl Report {
     }
 
     fn legend(&self, group: &Group<'_>) -> Markup {
-        html! {
-            div.legend {
-                @for index in &group.methods {
-                    @let color = css_color(self.color_of(*index));
-                    span { span.swatch style=(format!("background:{color}")) {} (self.methods[*index].name) }
-                }
-            }
-        }
+        legend(group.methods.iter().map(|index| (self.color_of(*index), self.methods[*index].name.as_str())))
     }
 
     pub(crate) fn losses_section(&self) -> Result<Markup> {
@@ -131,6 +124,17 @@ impl Report {
         }
         Chart { width: 360, height: 210, x_label: "step", y_label: "", series, dots: Vec::new(), vertical: None }
             .to_svg()
+    }
+}
+
+/// Names beside the colours of their curves.
+pub(crate) fn legend<'a>(entries: impl Iterator<Item = (usize, &'a str)>) -> Markup {
+    html! {
+        div.legend {
+            @for (color, name) in entries {
+                span { span.swatch style=(format!("background:{}", css_color(color))) {} (name) }
+            }
+        }
     }
 }
 

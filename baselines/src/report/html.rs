@@ -5,7 +5,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use crate::error::Result;
 use crate::report::chart::css_color;
 use crate::report::matrix::Group;
-use crate::report::model::{Gallery, Report};
+use crate::report::model::Report;
+use crate::report::sheet::gallery_section;
 use crate::report::summary::{percent, signed_percent};
 use crate::report::table::{Align, Table};
 
@@ -19,30 +20,21 @@ impl Report {
     /// When the parts of the report do not fit each other.
     pub fn to_html(&self) -> Result<String> {
         self.check()?;
-        let page = html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    title { (self.title) }
-                    style { (PreEscaped(STYLE)) }
-                }
-                body {
-                    h1 { (self.title) }
-                    p.soft { (self.protocol.line()) }
-                    (self.matrix_section()?)
-                    (self.methods_section()?)
-                    (self.curves_section()?)
-                    (self.classes_section())
-                    (self.losses_section()?)
-                    @for gallery in &self.galleries { (self.gallery_section(gallery)) }
-                    (self.protocol_section())
-                    (self.reproduce_section())
-                }
-            }
+        let body = html! {
+            p.soft { (self.protocol.line()) }
+            (self.matrix_section()?)
+            (self.methods_section()?)
+            (self.curves_section()?)
+            (self.classes_section())
+            (self.confusion_section())
+            (self.losses_section()?)
+            @for gallery in &self.galleries { (gallery_section(&self.classes, gallery)) }
+            (self.protocol_section())
+            (reproduce_section(&self.reproduce))
+            (facts_section("Environment", &self.environment))
+            (config_section(&self.config))
         };
-        Ok(page.into_string())
+        Ok(page(&self.title, &body))
     }
 
     fn matrix_section(&self) -> Result<Markup> {
@@ -144,68 +136,66 @@ impl Report {
         table
     }
 
-    fn gallery_section(&self, gallery: &Gallery) -> Markup {
-        let mut classes: Vec<usize> = gallery.rows.iter().flat_map(|row| row.classes.iter().copied()).collect();
-        classes.sort_unstable();
-        classes.dedup();
-        html! {
-            h2 { (gallery.title) }
-            @if !gallery.note.is_empty() { p.soft { (gallery.note) } }
-            div.legend {
-                @for named in classes.iter().map(|class| &self.classes[*class]) {
-                    span { (swatch(named.color)) (named.name) }
-                }
-                span { (swatch([255; 3])) "void" }
-            }
-            div.scroll {
-                table.gallery {
-                    thead { tr { th {} @for column in &gallery.columns { th { (column) } } } }
-                    tbody {
-                        @for row in &gallery.rows {
-                            @let names: Vec<&str> = row.classes.iter().map(|c| self.classes[*c].name.as_str()).collect();
-                            tr {
-                                td.name { (row.id) div.soft { (names.join(", ")) } }
-                                @for (panel, column) in row.panels.iter().zip(&gallery.columns) {
-                                    td.panel {
-                                        img src=(panel.picture.data_url()) alt=(format!("{}: {column}", row.id))
-                                            width=(panel.picture.width()) height=(panel.picture.height());
-                                        @if let Some(value) = panel.mean_iou { div.soft { "mIoU " (percent(value)) } }
-                                    }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-
     fn protocol_section(&self) -> Markup {
         html! {
             h2 { "Protocol" }
             dl { @for (name, value) in self.protocol.entries() { dt { (name) } dd { (value) } } }
         }
     }
+}
 
-    fn reproduce_section(&self) -> Markup {
-        html! {
-            @if !self.reproduce.is_empty() {
-                h2 { "How to reproduce" }
-                pre { (self.reproduce.join("\n")) }
+/// A whole page of a title and what follows it.
+pub(crate) fn page(title: &str, body: &Markup) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
             }
-            @if !self.environment.is_empty() {
-                h2 { "Environment" }
-                dl { @for (name, value) in &self.environment { dt { (name) } dd { (value) } } }
+            body {
+                h1 { (title) }
+                (body)
             }
-            @if !self.config.is_empty() {
-                h2 { "Configuration" }
-                details { summary { "as it was run" } pre { (self.config) } }
-            }
+        }
+    };
+    page.into_string()
+}
+
+/// Commands, one per line.
+pub(crate) fn reproduce_section(commands: &[String]) -> Markup {
+    html! {
+        @if !commands.is_empty() {
+            h2 { "How to reproduce" }
+            pre { (commands.join("\n")) }
         }
     }
 }
 
-fn swatch([red, green, blue]: [u8; 3]) -> Markup {
+/// Names and values.
+pub(crate) fn facts_section(title: &str, facts: &[(String, String)]) -> Markup {
+    html! {
+        @if !facts.is_empty() {
+            h2 { (title) }
+            dl { @for (name, value) in facts { dt { (name) } dd { (value) } } }
+        }
+    }
+}
+
+/// A configuration, folded.
+pub(crate) fn config_section(config: &str) -> Markup {
+    html! {
+        @if !config.is_empty() {
+            h2 { "Configuration" }
+            details { summary { "as it was run" } pre { (config) } }
+        }
+    }
+}
+
+/// A square of a class's colour.
+pub(crate) fn swatch([red, green, blue]: [u8; 3]) -> Markup {
     html! { span.swatch style=(format!("background:rgb({red},{green},{blue})")) {} }
 }
 
@@ -242,7 +232,7 @@ pub(crate) fn table(table: &Table, mark: impl Fn(usize) -> Option<String>) -> Ma
 }
 
 /// A bar for an `IoU`, with the difference to another one.
-fn bar(method: usize, value: Option<f64>, reference: Option<f64>) -> Markup {
+pub(crate) fn bar(method: usize, value: Option<f64>, reference: Option<f64>) -> Markup {
     let Some(value) = value else { return html! {} };
     let difference = reference.map(|reference| value - reference);
     let direction = difference.map(|difference| if difference < 0.0 { "change down" } else { "change up" });

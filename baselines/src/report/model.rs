@@ -228,6 +228,8 @@ pub struct Panel {
     pub picture: Picture,
     /// mIoU of this image, in `[0, 1]`, where the picture shows a prediction.
     pub mean_iou: Option<f64>,
+    /// What else is to be said of it; may be empty.
+    pub caption: String,
 }
 
 impl Repeat {

@@ -5,20 +5,24 @@ use image::{Rgb, RgbImage};
 
 use crate::data::VOID;
 use crate::error::Result;
+use crate::report::color_scale::score_color;
 
 /// Share of a class's colour inside its region.
 const REGION: f32 = 0.55;
-/// Share of white where there is no ground truth.
+/// Share of gray where there is no label.
 const VOIDED: f32 = 0.75;
-/// Share of the heat colour at the highest score.
-const HEAT: f32 = 0.75;
-
-/// Stops of the heat ramp, lowest score first: dark blue, cyan, yellow, red.
-const RAMP: [[f32; 3]; 4] = [[20.0, 20.0, 140.0], [0.0, 190.0, 230.0], [255.0, 230.0, 60.0], [225.0, 30.0, 30.0]];
+/// The two grays of void, striped.
+const STRIPES: [u8; 2] = [235, 150];
+/// Width of a stripe, in pixels along a row.
+const STRIPE: usize = 4;
+/// Share of the colour of a score of 0, and of 1.
+const HEAT: [f32; 2] = [0.25, 0.75];
+/// Share of white in a border, to be seen on a region of the same colour as the photograph.
+const RIM: f32 = 0.25;
 
 /// Draws the regions of `labels` (row-major, palette convention) over `image`: half transparent, their borders opaque.
 ///
-/// Background stays as it is; void is drawn light.
+/// Background stays as it is; void is drawn in gray stripes.
 ///
 /// # Errors
 /// When the sizes differ, or a label has no colour.
@@ -33,8 +37,14 @@ pub fn draw_labels(image: &RgbImage, labels: &[u8], palette: &[[u8; 3]]) -> Resu
     for (at, (pixel, &label)) in drawn.pixels_mut().zip(labels).enumerate() {
         match label {
             0 => {}
-            VOID => blend(pixel, [255; 3], VOIDED),
-            label if is_border(labels, at, width) => *pixel = Rgb(color(label)?),
+            VOID => {
+                let along = at % width + at / width;
+                blend(pixel, [STRIPES[along / STRIPE % STRIPES.len()]; 3], VOIDED);
+            }
+            label if is_border(labels, at, width) => {
+                *pixel = Rgb(color(label)?);
+                blend(pixel, [u8::MAX; 3], RIM);
+            }
             label => blend(pixel, color(label)?, REGION),
         }
     }
@@ -51,7 +61,8 @@ fn is_border(labels: &[u8], at: usize, width: usize) -> bool {
     left || right || above || below
 }
 
-/// Draws scores (row-major, 0 to 1, clamped) over `image`: the higher, the warmer and the more opaque.
+/// Draws scores (row-major, 0 to 1, clamped) over `image`, from violet to yellow: the higher, the brighter and the
+/// more opaque.
 ///
 /// # Errors
 /// When the sizes differ.
@@ -60,18 +71,9 @@ pub fn draw_heat(image: &RgbImage, scores: &[f32]) -> Result<RgbImage> {
     let mut drawn = image.clone();
     for (pixel, score) in drawn.pixels_mut().zip(scores) {
         let score = if score.is_nan() { 0.0 } else { score.clamp(0.0, 1.0) };
-        blend(pixel, ramp(score), HEAT * (0.35 + 0.65 * score));
+        blend(pixel, score_color(score), HEAT[0] + (HEAT[1] - HEAT[0]) * score);
     }
     Ok(drawn)
-}
-
-fn ramp(score: f32) -> [u8; 3] {
-    let place = score * (RAMP.len() - 1) as f32;
-    let below = (place as usize).min(RAMP.len() - 2);
-    let share = place - below as f32;
-    std::array::from_fn(|channel| {
-        (RAMP[below][channel] * (1.0 - share) + RAMP[below + 1][channel] * share).round() as u8
-    })
 }
 
 fn blend(pixel: &mut Rgb<u8>, color: [u8; 3], share: f32) {

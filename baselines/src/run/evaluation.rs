@@ -198,7 +198,12 @@ fn score_label_map(path: &Path, dataset: &Dataset, index: usize) -> Result<Confu
     Ok(confusion)
 }
 
-fn expect_files(folder: &Path, dataset: &Dataset, what: &str, path_of: impl Fn(&str) -> PathBuf) -> Result<()> {
+pub(crate) fn expect_files(
+    folder: &Path,
+    dataset: &Dataset,
+    what: &str,
+    path_of: impl Fn(&str) -> PathBuf,
+) -> Result<()> {
     if !folder.is_dir() {
         return Err(Error::data(folder, format!("expected a folder of {what}, there is no such file")));
     }

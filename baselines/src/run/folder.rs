@@ -8,6 +8,8 @@ use crate::error::{Error, Result};
 
 /// File name of the resolved configuration in a run's folder.
 pub const CONFIG_FILE: &str = "config.toml";
+/// File name of the page in a run's folder.
+pub const REPORT_FILE: &str = "report.html";
 
 /// Makes a folder for a run. An existing one is refused unless it is empty.
 ///

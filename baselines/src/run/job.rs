@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use candle_core::Device;
 use candle_wsss::regularizer::RegularizerConfig;
@@ -14,6 +14,7 @@ use crate::data::{ImageSet, Loader, write_atomic};
 use crate::error::{Error, Result};
 use crate::run::attention::{AccumulationSchedule, accumulate, attention_folder};
 use crate::run::build::{Model, build};
+use crate::run::events::write_events;
 use crate::run::folder::{another_run, expect_same_config};
 use crate::run::{Interrupt, Progress};
 use crate::train::checkpoint::{self, Checkpoint, CheckpointInfo, FORMAT};
@@ -68,8 +69,21 @@ pub struct TrainOutcome {
     pub history: Vec<StepRecord>,
     /// Mean time of a step of this process.
     pub times: StepTimes,
+    /// Steps of this process, and how long they took with all between them: waiting for data, checkpoints.
+    pub pace: Pace,
     /// Trainable parameters the first step did not reach.
     pub unreached: Vec<String>,
+}
+
+/// How long training took in this process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pace {
+    /// Steps taken.
+    pub steps: usize,
+    /// From the first of them to the end.
+    pub elapsed: Duration,
+    /// Part of it spent waiting for batches.
+    pub waiting: Duration,
 }
 
 impl TrainJob<'_> {
@@ -99,7 +113,9 @@ impl TrainJob<'_> {
         let mut trainer = Trainer::new(self.seed);
         let mut times = Times::default();
         let mut unreached = Vec::new();
-        for batch in loader.stream(done..total) {
+        let (mut pace, start) = (Pace::default(), Instant::now());
+        let mut batches = loader.stream(done..total);
+        while let Some(batch) = pace.wait(|| batches.next()) {
             let report = trainer.step(model.baseline.as_mut(), &mut optimizer, &batch?)?;
             done += 1;
             times.add(&report.times);
@@ -126,7 +142,8 @@ impl TrainJob<'_> {
         }
         self.save(&path, done, &model, &optimizer, &history)?;
         bar.finish_and_clear();
-        Ok(TrainOutcome { model, history, times: times.mean(), unreached })
+        pace.elapsed = start.elapsed();
+        Ok(TrainOutcome { model, history, times: times.mean(), pace, unreached })
     }
 
     /// Fails unless the checkpoint in the folder, if there is one, belongs to this job.
@@ -169,6 +186,7 @@ impl TrainJob<'_> {
         let tensors = checkpoint::gather(step, &model.store, model.baseline.as_ref(), optimizer)?;
         // The curves first: a checkpoint is only ever as new as they are.
         write_history(&self.folder.join(METRICS_FILE), history)?;
+        write_events(self.folder, history)?;
         checkpoint::write(path, tensors, &self.info(step)?)
     }
 
@@ -251,6 +269,16 @@ pub fn read_history(path: &Path) -> Result<Vec<StepRecord>> {
             serde_json::from_str(line).map_err(|err| Error::data(path, format!("line {}: {err}", number + 1)))
         })
         .collect()
+}
+
+impl Pace {
+    fn wait<T>(&mut self, next: impl FnOnce() -> Option<T>) -> Option<T> {
+        let start = Instant::now();
+        let item = next();
+        self.waiting += start.elapsed();
+        self.steps += usize::from(item.is_some());
+        item
+    }
 }
 
 #[derive(Default)]

@@ -5,6 +5,7 @@ mod build;
 mod compare;
 mod crf;
 mod evaluation;
+mod events;
 mod folder;
 mod in_turn;
 mod interrupt;
@@ -19,6 +20,9 @@ mod seed_job;
 mod seed_manifest;
 mod seeds;
 mod shard;
+mod training_page;
+mod viz;
+mod viz_pictures;
 
 pub use attention::{
     ATTENTION_FOLDER, AccumulationPass, accumulate, attention_folder, attention_seeds_of, seeds_from_attention,
@@ -27,10 +31,11 @@ pub use build::{Model, build, from_checkpoint};
 pub use compare::{CompareOptions, compare};
 pub use crf::{CRF_MANIFEST, CrfJob, CrfOutcome, crf_mask_path};
 pub use evaluation::{Evaluated, LabelMapScores, evaluation, expect_seeds, label_map_evaluation, score_label_maps};
+pub use events::{EVENTS_FOLDER, events_path};
 pub(crate) use folder::discard_unstarted;
-pub use folder::{CONFIG_FILE, create_folder, open_folder, settle_config};
+pub use folder::{CONFIG_FILE, REPORT_FILE, create_folder, open_folder, settle_config};
 pub use interrupt::Interrupt;
-pub use job::{CHECKPOINT_FILE, METRICS_FILE, StepRecord, TrainJob, TrainOutcome, read_history};
+pub use job::{CHECKPOINT_FILE, METRICS_FILE, Pace, StepRecord, TrainJob, TrainOutcome, read_history};
 pub use plan::check_plan;
 pub use pretrain::{PretrainSummary, expect_writable, pretrain};
 pub use progress::Progress;
@@ -39,3 +44,6 @@ pub use seed_job::{SEED_ARRAYS, SeedFolder, SeedJob, SeedOutputs, array_path, pn
 pub use seed_manifest::{SEED_MANIFEST, SeedManifest, SeedOrigin};
 pub use seeds::{SeedScores, infer_seeds, infer_seeds_of, score_seeds};
 pub use shard::Shard;
+pub use training_page::training_page;
+pub use viz::{Overlays, SourceKind, VizOptions, VizSource, viz};
+pub use viz_pictures::OVERLAYS_FOLDER;

@@ -174,26 +174,26 @@ fn repeat(unit: &Unit, eval: &EvalConfig) -> Result<Repeat> {
         let fit = cross_fit(unit.scores.sweep(), &unit.scores.images, eval.folds, eval.absent_class)?;
         repeat = repeat.with_cross_fit(&fit, eval.absent_class);
     }
-    repeat.losses = losses(unit);
+    repeat.losses = losses(&unit.history);
     repeat.omitted = omitted(&unit.history);
     Ok(repeat)
 }
 
 // Means over equal parts of the training: single steps are too noisy to look at.
-fn losses(unit: &Unit) -> Vec<LossCurve> {
-    let mut names: Vec<&String> = unit.history.iter().flat_map(|record| record.terms.keys()).collect();
+pub(crate) fn losses(history: &[StepRecord]) -> Vec<LossCurve> {
+    let mut names: Vec<&String> = history.iter().flat_map(|record| record.terms.keys()).collect();
     names.sort();
     names.dedup();
-    let part = unit.history.len().div_ceil(CURVE_POINTS).max(1);
+    let part = history.len().div_ceil(CURVE_POINTS).max(1);
     let mut curves: Vec<LossCurve> = names
         .into_iter()
         .map(|name| {
-            let points = binned(&unit.history, part, |record| record.terms.get(name).copied());
-            let weight = unit.history.iter().rev().find_map(|record| record.weights.get(name)).copied().unwrap_or(1.0);
+            let points = binned(history, part, |record| record.terms.get(name).copied());
+            let weight = history.iter().rev().find_map(|record| record.weights.get(name)).copied().unwrap_or(1.0);
             LossCurve { term: name.clone(), weight, points }
         })
         .collect();
-    let points = binned(&unit.history, part, |record| record.total);
+    let points = binned(history, part, |record| record.total);
     curves.insert(0, LossCurve { term: "total".to_string(), weight: 1.0, points });
     curves
 }
@@ -209,7 +209,7 @@ fn binned(history: &[StepRecord], part: usize, value: impl Fn(&StepRecord) -> Op
         .collect()
 }
 
-fn omitted(history: &[StepRecord]) -> Vec<OmittedCount> {
+pub(crate) fn omitted(history: &[StepRecord]) -> Vec<OmittedCount> {
     let mut counts: BTreeMap<(&String, &String), usize> = BTreeMap::new();
     for entry in history.iter().flat_map(|record| &record.omitted) {
         *counts.entry(entry).or_default() += 1;

@@ -63,7 +63,7 @@ pub fn infer_seeds_of(
     })
 }
 
-fn missing(path: &Path, name: &str, err: Error) -> Error {
+pub(crate) fn missing(path: &Path, name: &str, err: Error) -> Error {
     match err {
         Error::Io { source, .. } => Error::input(path, &format!("the seeds of image {name}"))(source),
         err => err,

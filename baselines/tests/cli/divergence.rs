@@ -35,7 +35,10 @@ fn trainings_beside_it_are_stopped_and_saved() {
             "checkpoint.safetensors" => {
                 assert_eq!(Checkpoint::read(&out.join(name), &Device::Cpu).unwrap().info.step, 1);
             }
-            other => assert!(["config.toml", "metrics.jsonl"].contains(&other), "{name}"),
+            other => {
+                let expected = ["config.toml", "metrics.jsonl", "events.out.tfevents.0.wsss"];
+                assert!(expected.contains(&other), "{name}");
+            }
         }
     }
 }
@@ -65,6 +68,6 @@ fn checkpoint_before_it_stays() {
     let args = ["train", "--data", text(data()), "--out", text(&out)];
     fails(&mut tiny(&args, &[ABSURD, "train.checkpoint_every=1"]), 4, &["diverged at step 1"]);
     let names: Vec<String> = files(&out).into_keys().collect();
-    assert_eq!(names, ["checkpoint.safetensors", "config.toml", "metrics.jsonl"]);
+    assert_eq!(names, ["checkpoint.safetensors", "config.toml", "metrics.jsonl", "tb/events.out.tfevents.0.wsss"]);
     assert_eq!(Checkpoint::read(&out.join(&names[0]), &Device::Cpu).unwrap().info.step, 1);
 }

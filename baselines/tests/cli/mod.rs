@@ -16,4 +16,5 @@ mod pretrain;
 mod seeds;
 mod usage;
 mod verbs;
+mod viz;
 pub(crate) mod workbench;

@@ -40,7 +40,10 @@ fn an_empty_folder_is_as_good_as_none() {
     std::fs::create_dir_all(&out).unwrap();
     succeeds(&mut tiny(&["train", "--data", text(data()), "--out", text(&out)], &[]));
     let names: Vec<String> = files(&out).into_keys().collect();
-    assert_eq!(names, ["checkpoint.safetensors", "config.toml", "metrics.jsonl"]);
+    assert_eq!(
+        names,
+        ["checkpoint.safetensors", "config.toml", "metrics.jsonl", "report.html", "tb/events.out.tfevents.0.wsss"]
+    );
 }
 
 #[test]

@@ -6,10 +6,11 @@ use candle_core::Device;
 use candle_wsss_baselines::Error;
 use candle_wsss_baselines::config::RunConfig;
 use candle_wsss_baselines::data::Dataset;
-use candle_wsss_baselines::run::{Interrupt, Progress, TrainJob, TrainOutcome, read_history};
+use candle_wsss_baselines::run::{Interrupt, Progress, TrainJob, TrainOutcome, events_path, read_history};
 use candle_wsss_baselines::train::checkpoint::Checkpoint;
 
 use crate::cli::workbench::{TINY, assert_same_files, data, folder};
+use crate::report::events::scalars_of;
 
 fn config() -> RunConfig {
     let settings: Vec<String> = TINY.iter().map(ToString::to_string).chain(["train.steps=6".to_string()]).collect();
@@ -51,6 +52,18 @@ fn stopped_at_every_step_equals_not_stopped() {
         let outcome = train(&stopped, method, true, false).unwrap();
         assert_same_files(&straight, &stopped, |_| true);
         assert_eq!(outcome.history, read_history(&straight.join("metrics.jsonl")).unwrap());
+        let events = scalars_of(&std::fs::read(events_path(&stopped)).unwrap());
+        let own = |tag: &str| outcome.history.iter().map(|record| record.terms[tag]).collect::<Vec<f64>>();
+        for (tag, values) in &events {
+            let expected: Vec<f64> = match tag.strip_prefix("terms/") {
+                Some(term) => own(term),
+                None if tag == "total" => outcome.history.iter().filter_map(|record| record.total).collect(),
+                None => outcome.history.iter().map(|record| record.learning_rate).collect(),
+            };
+            let expected: Vec<(u64, f32)> = (0..).zip(expected).map(|(step, value)| (step, value as f32)).collect();
+            assert_eq!(values, &expected, "{tag}");
+        }
+        assert_eq!(events.len(), 2 + outcome.history[0].terms.len());
     }
 }
 

@@ -6,11 +6,12 @@ use candle_core::Device;
 use clap::Args;
 
 use crate::cli::args::{ConfigSource, DataArgs};
-use crate::cli::shared::{load, say};
+use crate::cli::shared::{load, say, write_text};
 use crate::data::Dataset;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::run::{
-    CHECKPOINT_FILE, CONFIG_FILE, Interrupt, Progress, TrainJob, discard_unstarted, open_folder, settle_config,
+    CHECKPOINT_FILE, CONFIG_FILE, Interrupt, METRICS_FILE, Progress, REPORT_FILE, TrainJob, TrainOutcome,
+    discard_unstarted, open_folder, read_history, settle_config, training_page,
 };
 
 /// `wsss train`.
@@ -52,9 +53,8 @@ pub(in crate::cli) fn run(args: &TrainArgs, progress: &Progress) -> Result<()> {
         folder: &args.out,
         device: &Device::Cpu,
     };
-    let outcome = job.run(args.resume, progress, &interrupt).inspect_err(|_| {
-        discard_unstarted(&args.out, &[]);
-    })?;
+    let outcome = job.run(args.resume, progress, &interrupt).map_err(|err| stopped(&job, err))?;
+    write_page(&job, Some(&outcome))?;
     let last = outcome.history.last().and_then(|record| record.total);
     say(&format!(
         "{} steps, loss {}; {}",
@@ -62,4 +62,26 @@ pub(in crate::cli) fn run(args: &TrainArgs, progress: &Progress) -> Result<()> {
         last.map_or_else(|| "undefined".to_string(), |loss| format!("{loss:.4}")),
         args.out.join(CHECKPOINT_FILE).display()
     ))
+}
+
+// What there is by then is shown when the user stopped it; a page that fails must not hide why there is no more.
+fn stopped(job: &TrainJob<'_>, err: Error) -> Error {
+    if !discard_unstarted(job.folder, &[]) && matches!(err, Error::Interrupted(_)) {
+        drop(write_page(job, None));
+    }
+    err
+}
+
+fn write_page(job: &TrainJob<'_>, outcome: Option<&TrainOutcome>) -> Result<()> {
+    let read;
+    let history = match outcome {
+        Some(outcome) => &outcome.history,
+        None => {
+            read = read_history(&job.folder.join(METRICS_FILE))?;
+            &read
+        }
+    };
+    let mut page = training_page(job, history, outcome)?;
+    page.reproduce.push(std::env::args().collect::<Vec<_>>().join(" "));
+    write_text(&job.folder.join(REPORT_FILE), &page.to_html()?)
 }
