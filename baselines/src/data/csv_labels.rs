@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The first column names the image, with or without extension. A column `labels` holds the names of its classes,
-//! apart by spaces, `;`, `|` or, in quotes, commas; without such a column every other one but `split` is a class of 0 and 1.
+//! apart by spaces, `;`, `|` or, in quotes, commas; without such a column every other one but `split` is a class of 0
+//! and 1.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
