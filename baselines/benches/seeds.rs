@@ -44,7 +44,7 @@ impl Baseline for Nothing {
     }
 
     fn objective(&self, _step: &Step<'_>, _sampler: &dyn Sampler) -> candle_wsss::Result<Objective> {
-        unimplemented!("nothing is trained here")
+        Err(candle_wsss::Error::value("objective", "nothing is trained here"))
     }
 
     fn parameter_group(&self, _name: &str) -> ParameterGroup {

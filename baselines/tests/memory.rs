@@ -66,16 +66,3 @@ fn a_large_image_at_twice_its_scale_needs_no_affinity_matrix() {
     let matrix = (pixels / 64) * (pixels / 64) * size_of::<f32>();
     assert!(50 * bound < matrix, "the bound says nothing");
 }
-
-/// The table in the documentation, smallest first since a process forgets no peak.
-#[test]
-#[ignore = "the network at its full width: minutes, and gigabytes"]
-fn memory_by_size_of_the_image() {
-    let model = network(1);
-    println!("parameters: {} MiB", status("VmRSS") / MIB);
-    for (width, height) in [(500, 375), (640, 480), (1000, 1000)] {
-        let before = status("VmRSS");
-        infer(&model, width, height);
-        println!("{width} x {height}: {} MiB on top of {}", (status("VmHWM") - before) / MIB, before / MIB);
-    }
-}

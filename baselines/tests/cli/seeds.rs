@@ -190,7 +190,7 @@ fn labels_are_those_of_the_arrays() {
         let path =
             |part: &str, kind: &str| -> PathBuf { trained().seeds.join(format!("{part}/train_{index:06}.{kind}")) };
         let maps = read_seeds(&path("arrays", "safetensors")).unwrap();
-        let mask = candle_wsss_baselines::data::read_mask(&path("png", "png")).unwrap();
+        let mask = candle_wsss_baselines::data::read_mask(path("png", "png")).unwrap();
         assert!(mask.data == maps.labels(score), "image {index}");
     }
 }

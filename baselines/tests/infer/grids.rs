@@ -154,9 +154,9 @@ fn labels_move_on_few_pixels() {
             };
             let all = 60 * 188 * 250;
             let (moved, moved_full) = (moved(&stored), moved(&full));
-            println!("{source:?} {factor}: {moved}, {moved_full} of {all}");
             // Not one in two thousand.
             assert!(moved * 2000 < all, "{source:?} {factor}: {moved} of {all}");
+            assert!(moved <= moved_full, "{source:?} {factor}: {moved}, {moved_full} where scores are rounded");
             let largest = stored.maps().iter().zip(exact.maps()).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
             assert!(largest < 5e-4, "{source:?} {factor}: a score moved by {largest}");
         }

@@ -153,6 +153,7 @@ fn seeds_of_a_run() {
     std::fs::remove_dir_all(&compared).unwrap();
     let network = [&settings[..], &["accumulate.seeds=network"]].concat();
     succeeds(&mut tiny(&[&args[..], &["--regularizers", "none"]].concat(), &network));
-    let other = files(&unit.join("seeds"));
-    assert!(other.keys().eq(files(&seeds).keys()) && other != files(&seeds));
+    let (other, mut own) = (files(&unit.join("seeds")), files(&seeds));
+    own.retain(|name, _| is_of_an_image(name));
+    assert!(other.keys().eq(own.keys()) && other != own);
 }
