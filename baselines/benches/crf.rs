@@ -132,7 +132,7 @@ fn soft(count: usize, own: usize) -> Vec<f32> {
 
 fn picture(path: Option<&Path>, width: usize, height: usize) -> Result<RgbImage> {
     if let Some(path) = path {
-        return Ok(resize(&read_rgb_image(path)?, width as u32, height as u32, Filter::Bicubic));
+        return Ok(resize(&read_rgb_image(path)?, width, height, Filter::Bicubic));
     }
     Ok(RgbImage::from_fn(width as u32, height as u32, |x, y| {
         let (x, y) = (x as usize, y as usize);

@@ -7,6 +7,9 @@ use crate::error::{Error, Result};
 /// The score of a channel that only fills a row up: never wins, and its belief is 0.
 const FILLER_SCORE: f64 = -1e30;
 
+/// Pixels turned from maps into rows at a time: as many as a cache holds.
+const BLOCK: usize = 64;
+
 /// Numbers scores are kept in.
 pub(super) trait Score: WithDType + PartialEq {
     /// Values a pixel has room for when it needs `count`.
@@ -72,9 +75,11 @@ impl<T: Score> Channels<T> {
         }
         let mut channels = Self::unfilled(of_label, own.iter().map(|label| *label as u32).collect(), pixels);
         let (stride, floor) = (channels.stride, T::from_f64(floor));
-        for (channel, &label) in own.iter().enumerate() {
-            for (row, &p) in channels.scores.chunks_exact_mut(stride).zip(maps[label]) {
-                row[channel] = p.ln_within(floor);
+        for (block, rows) in channels.scores.chunks_mut(BLOCK * stride).enumerate() {
+            for (channel, &label) in own.iter().enumerate() {
+                for (row, &p) in rows.chunks_exact_mut(stride).zip(&maps[label][block * BLOCK..]) {
+                    row[channel] = p.ln_within(floor);
+                }
             }
         }
         Ok(channels)
