@@ -12,7 +12,8 @@ use crate::infer::{self, SeedMaps};
 use crate::report::{Protocol, SeedsPage, SeedsSource};
 use crate::run::evaluation::expect_files;
 use crate::run::protocol::{Manifest, classes, protocol};
-use crate::run::seeds::{array_path, missing, png_path};
+use crate::run::seed_job::{array_path, png_path};
+use crate::run::seeds::missing;
 use crate::run::viz_pictures::{galleries, write_overlays};
 use crate::run::{Interrupt, Progress};
 
