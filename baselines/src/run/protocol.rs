@@ -35,8 +35,8 @@ pub(crate) fn protocol(dataset: &Dataset, split: &str, config: &EvalConfig) -> P
         dataset: name,
         split: split.to_string(),
         num_images: dataset.len(),
-        ground_truth: ground_truth(dataset),
-        labels: labels(dataset),
+        ground_truth: format!("{}, void pixels (255) ignored", dataset.mask_source()),
+        labels: dataset.images().label_source().to_string(),
         threshold_rule: "best: the background score with the highest mIoU on the evaluated split, per training"
             .to_string(),
         fixed_score: config.background_score,
@@ -58,17 +58,6 @@ fn held_out_rule(dataset: &Dataset, config: &EvalConfig) -> String {
     }
     let folds = config.folds;
     format!("every image at the score that is best on the {} of {folds} parts it is not in", folds - 1)
-}
-
-fn ground_truth(_dataset: &Dataset) -> String {
-    let folder = "SegmentationClass";
-    // The usual name of VOC's masks with those made of SBD's contours.
-    let kind = if folder.contains("SegmentationClassAug") { " (VOC and SBD)" } else { "" };
-    format!("{folder}{kind}, void pixels (255) ignored")
-}
-
-fn labels(_dataset: &Dataset) -> String {
-    String::new()
 }
 
 /// What a folder says of itself.

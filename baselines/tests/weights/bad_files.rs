@@ -80,9 +80,8 @@ fn archive(pickle: &[u8], storages: &[(&str, &[u8])]) -> Vec<u8> {
 
 /// A dictionary with the tensor `w`, a view of the storage `0` of so many floats.
 fn tensor(storage: &str, offset: &[u8], shape: &[u8], stride: &[u8]) -> Vec<u8> {
-    let head = format!("\u{1}U\u{1}w").into_bytes();
     let mut pickle = b"\x80\x02}".to_vec();
-    pickle.extend(&head[1..]);
+    pickle.extend(b"U\x01w");
     pickle.extend(b"ctorch._utils\n_rebuild_tensor_v2\n(");
     pickle.extend(format!("(U\u{7}storagectorch\n{storage}\nU\u{1}0U\u{3}cpu").into_bytes());
     pickle.extend(b"K\x04tQ");
