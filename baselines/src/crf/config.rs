@@ -69,7 +69,7 @@ pub enum ColourOrder {
     /// Red first.
     #[default]
     Rgb,
-    /// Blue first: RCA's released code, which reads images with OpenCV.
+    /// Blue first: RCA's released code, which reads images with `OpenCV`.
     Bgr,
 }
 
