@@ -7,7 +7,7 @@ use super::scratch::{Scratch, document, rows};
 
 /// What `make_masks.py` wrote. `CANDLE_WSSS_COCO_MASKS` names another of its files, for a longer check.
 fn fixture() -> Value {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/coco/masks.json");
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/coco/fixtures/masks.json");
     let path = std::env::var_os("CANDLE_WSSS_COCO_MASKS").map_or(own, Into::into);
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }

@@ -1,4 +1,4 @@
-//! What Pillow and torchvision made of generated images: `tests/fixtures/transforms/`.
+//! What Pillow and torchvision made of generated images: `tests/data/fixtures/transforms/`.
 
 use std::path::Path;
 
@@ -73,7 +73,7 @@ pub(super) struct Piped {
 
 impl Expected {
     pub(super) fn of(version: &str) -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/transforms");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/fixtures/transforms");
         let text = std::fs::read_to_string(folder.join(format!("pillow_{version}.json"))).unwrap();
         serde_json::from_str(&text).unwrap()
     }
