@@ -16,7 +16,7 @@ use crate::crf::CrfConfig;
 use crate::data::LoaderConfig;
 use crate::eps::{Eps, EpsConfig};
 use crate::error::{Error, Result};
-use crate::eval::{AbsentClass, BootstrapConfig, ThresholdGrid};
+use crate::eval::{AbsentClass, BootstrapConfig, OpenPixels, ThresholdGrid};
 use crate::infer::{InferConfig, MapSource};
 use crate::oaa::{Oaa, OaaConfig};
 use crate::seam::{Seam, SeamConfig};
@@ -193,6 +193,8 @@ pub struct EvalConfig {
     pub thresholds: ThresholdGrid,
     /// Whether a class in neither ground truth nor prediction counts as 0, as in the released code, or not at all.
     pub absent_class: AbsentClass,
+    /// What becomes of pixels that a label map leaves open (255).
+    pub open_pixels: OpenPixels,
     /// Parts of the split for the held-out number: every image is judged at the score best on the other parts.
     pub folds: usize,
     /// Resamples of the bootstrap over images.
@@ -205,6 +207,7 @@ impl Default for EvalConfig {
             background_score: 0.26,
             thresholds: ThresholdGrid::default(),
             absent_class: AbsentClass::default(),
+            open_pixels: OpenPixels::default(),
             folds: 2,
             bootstrap: BootstrapConfig::default(),
         }

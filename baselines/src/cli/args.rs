@@ -15,7 +15,9 @@ use crate::cli::verbs::synth::SynthArgs;
 use crate::cli::verbs::train::TrainArgs;
 use crate::cli::verbs::viz::VizArgs;
 use crate::cli::verbs::weights::WeightsCommand;
-use crate::data::{DataSource, LabelSource};
+use crate::data::{CocoConfig, DataSource, LabelSource};
+use crate::error::Result;
+use crate::settings;
 
 /// Weakly supervised semantic segmentation: train a baseline with and without regularizers, and compare their seeds.
 #[derive(Debug, Parser)]
@@ -97,7 +99,10 @@ pub struct DataArgs {
 
 impl DataArgs {
     /// As the data module takes it.
-    pub fn source(&self) -> DataSource {
+    ///
+    /// # Errors
+    /// When an option of COCO is unknown.
+    pub fn source(&self) -> Result<DataSource> {
         self.places.source(&self.data, &self.split)
     }
 }
@@ -114,16 +119,23 @@ pub struct PlacesArgs {
     /// Folder of saliency maps; below the data set unless it is a path of its own
     #[arg(long, value_name = "DIR")]
     pub saliency: Option<PathBuf>,
+    /// How COCO's annotations are read, as in `--coco overlap=void`; may come several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub coco: Vec<String>,
 }
 
 impl PlacesArgs {
     /// A part of a data set with its parts in these places.
-    pub fn source(&self, root: &Path, split: &str) -> DataSource {
-        DataSource {
+    ///
+    /// # Errors
+    /// When an option of COCO is unknown.
+    pub fn source(&self, root: &Path, split: &str) -> Result<DataSource> {
+        Ok(DataSource {
             labels: self.labels.clone(),
             masks: self.masks.clone(),
             saliency: self.saliency.clone(),
+            coco: settings::on_top(&CocoConfig::default(), "coco", &self.coco)?,
             ..DataSource::new(root, split)
-        }
+        })
     }
 }

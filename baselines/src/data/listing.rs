@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::data::classes::{CLASSES_FILE, read_class_names};
-use crate::data::coco::{Coco, CocoConfig};
+use crate::data::coco::Coco;
 use crate::data::csv_labels::KnownClasses;
 use crate::data::image_folder::ImageFolder;
 use crate::data::kind::{Kind, LISTS, files_ending, has_extension};
@@ -79,8 +79,8 @@ impl Listing {
 fn coco(source: &DataSource, sight: Sight) -> Result<Listing> {
     // Polygons are most of what there is to read and to keep.
     let coco = match sight {
-        Sight::Labels if source.labels != LabelSource::Masks => Coco::open_labels(source, &CocoConfig::default())?,
-        _ => Coco::open(source)?,
+        Sight::Labels if source.labels != LabelSource::Masks => Coco::open_labels(source, &source.coco)?,
+        _ => Coco::open_with(source, &source.coco)?,
     };
     let coco = Arc::new(coco);
     let masks = match &source.masks {

@@ -64,7 +64,10 @@ impl MaskPlace {
 
     /// What reports call it: its folder, and what its masks are if they are VOC's and not all from VOC.
     pub(super) fn title(&self, root: &Path, names: &[&str]) -> String {
-        let Self::Folder(folder) = self else { return "COCO polygons".to_string() };
+        let folder = match self {
+            Self::Folder(folder) => folder,
+            Self::Coco(coco, _) => return coco.config().title(),
+        };
         let title = match folder.strip_prefix(root) {
             Ok(below) => below.display().to_string(),
             Err(_) => folder.display().to_string(),

@@ -4,6 +4,8 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::data::coco::CocoConfig;
+
 /// A part of a data set in a folder. What kind of data set it is, the folder shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataSource {
@@ -17,6 +19,8 @@ pub struct DataSource {
     pub masks: Option<PathBuf>,
     /// Folder of saliency maps, below the root unless absolute; the data set's usual one without it.
     pub saliency: Option<PathBuf>,
+    /// How annotations of COCO become labels and masks; of no effect on other kinds.
+    pub coco: CocoConfig,
 }
 
 impl DataSource {
@@ -28,6 +32,7 @@ impl DataSource {
             labels: LabelSource::Auto,
             masks: None,
             saliency: None,
+            coco: CocoConfig::default(),
         }
     }
 }

@@ -5,6 +5,7 @@ mod bootstrap;
 mod confusion;
 mod cross_fit;
 mod measures;
+mod open_pixels;
 mod statistics;
 mod sweep;
 mod thresholds;
@@ -13,6 +14,7 @@ pub use bootstrap::{BootstrapConfig, BootstrapInterval, Interval, bootstrap_diff
 pub use confusion::{AbsentClass, ClassCounts, Confusion};
 pub use cross_fit::{CrossFit, cross_fit};
 pub use measures::{ClassMeasures, Measures};
+pub use open_pixels::OpenPixels;
 pub use statistics::{PairedDifference, Spread};
 pub use sweep::{Curve, CurvePoint, ImageHistogram, Sweep};
 pub use thresholds::ThresholdGrid;

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use crate::config::EvalConfig;
 use crate::data::{Dataset, VOID, read_mask};
 use crate::error::{Error, Result};
-use crate::eval::{ClassCounts, Confusion, Measures, bootstrap_mean_iou, cross_fit};
+use crate::eval::{ClassCounts, Confusion, Measures, OpenPixels, bootstrap_mean_iou, cross_fit};
 use crate::report::{Method, Number, Protocol, Repeat, Report, ScoreRule};
 use crate::run::protocol::{Manifest, SEED_MASKS, SEED_PNG, can_cross_fit, classes, protocol};
 use crate::run::{SEED_ARRAYS, SeedScores, array_path};
@@ -97,7 +97,7 @@ pub fn label_map_evaluation(of: &Evaluated<'_>, scores: &LabelMapScores) -> Resu
     let own = Protocol {
         threshold_rule: String::new(),
         held_out_rule: String::new(),
-        stage: format!("label maps as given{score}"),
+        stage: format!("label maps as given{score}{}", config.open_pixels.note()),
         ..protocol(of.dataset, of.split, config)
     };
     let whole = Report { protocol: manifest.onto(own), ..Report::default() };
@@ -143,15 +143,15 @@ pub fn expect_seeds(folder: &Path, dataset: &Dataset) -> Result<()> {
 ///
 /// # Errors
 /// When some are missing, with their number and names; when one is unreadable, of another size than the mask, or has a
-/// value that is no class where the mask has one.
-pub fn score_label_maps(folder: &Path, dataset: &Dataset) -> Result<LabelMapScores> {
+/// value that is no class where the mask has one; one that leaves a pixel open is such, unless `open` says otherwise.
+pub fn score_label_maps(folder: &Path, dataset: &Dataset, open: OpenPixels) -> Result<LabelMapScores> {
     let folder = label_map_folder(folder, dataset)?;
     let path_of = |name: &str| folder.join(format!("{name}.png"));
     expect_files(&folder, dataset, "label maps", path_of)?;
     // All are looked at, and the first bad one in the list's order is reported, whatever the threads do.
     let images: Vec<Result<Confusion>> = (0..dataset.len())
         .into_par_iter()
-        .map(|index| score_label_map(&path_of(dataset.name(index)), dataset, index))
+        .map(|index| score_label_map(&path_of(dataset.name(index)), dataset, index, open))
         .collect();
     let images = images.into_iter().collect::<Result<Vec<_>>>()?;
     let mut confusion = Confusion::new(dataset.layout().num_classes());
@@ -172,13 +172,14 @@ fn label_map_folder(folder: &Path, dataset: &Dataset) -> Result<PathBuf> {
     }
 }
 
-fn score_label_map(path: &Path, dataset: &Dataset, index: usize) -> Result<Confusion> {
-    let (truth, labels) = (dataset.mask(index)?, read_mask(path)?);
+fn score_label_map(path: &Path, dataset: &Dataset, index: usize, open: OpenPixels) -> Result<Confusion> {
+    let (mut truth, mut labels) = (dataset.mask(index)?, read_mask(path)?);
     if (truth.width, truth.height) != (labels.width, labels.height) {
         let sides = |width: usize, height: usize| format!("{width} x {height}");
         let (expected, got) = (sides(truth.width, truth.height), sides(labels.width, labels.height));
         return Err(Error::data(path, format!("expected {expected} (width x height) as the mask, is {got}")));
     }
+    open.settle(&mut truth.data, &mut labels.data);
     let classes = dataset.layout().num_classes();
     let is_bad = |(truth, label): (&u8, &u8)| *truth != VOID && usize::from(*label) >= classes;
     let mut confusion = Confusion::new(classes);

@@ -150,8 +150,38 @@ fn label_maps_that_do_not_fit() {
         std::fs::write(&path, &bytes[..len]).unwrap();
         refuses(&flat, &["train_000002.png"]);
     }
-    image::RgbImage::new(good.width as u32, good.height as u32).save(&path).unwrap();
-    refuses(&flat, &["train_000002.png", "RGB"]);
+    // Colours that are none of the palette's; those that are would be read.
+    let photograph = image::RgbImage::from_pixel(good.width as u32, good.height as u32, image::Rgb([1, 2, 3]));
+    photograph.save(&path).unwrap();
+    refuses(&flat, &["train_000002.png", "pixel (0, 0)"]);
+}
+
+#[test]
+fn pixels_left_open() {
+    let place = folder();
+    let flat = predictions(place.path());
+    let path = flat.join("train_000002.png");
+    let mut mask = read_mask(&path).unwrap();
+    let accuracy = |open: &str| {
+        let setting = format!("eval.open_pixels={open}");
+        let args = ["eval", "--predictions", text(&flat), "--data", text(data()), "--json", "--set", &setting];
+        let json: Value = serde_json::from_str(&succeeds(&mut program(&args))).unwrap();
+        let stage = json["report"]["protocol"]["stage"].as_str().unwrap().to_string();
+        (json["report"]["methods"][0]["repeats"][0]["pixel_accuracy_at_best"].as_f64().unwrap(), stage)
+    };
+    let whole = accuracy("background").0;
+    assert_eq!(accuracy("ignored").0, whole);
+    // A pixel that was right, and no background, is wrong as background and gone when it is not judged.
+    let truth = read_mask(data().join("SegmentationClass/train_000002.png")).unwrap();
+    for (label, truth) in mask.data.iter_mut().zip(&truth.data) {
+        *label = if *label == *truth && *truth != 0 { 255 } else { *label };
+    }
+    assert!(mask.data.contains(&255), "the case shows nothing");
+    write_mask(&path, &mask).unwrap();
+    let (background, ignored) = (accuracy("background"), accuracy("ignored"));
+    assert!(background.0 < whole && background.1.contains("count as background"), "{background:?}, {whole}");
+    assert!(ignored.0 > background.0 && ignored.1.contains("not judged"), "{ignored:?}");
+    refuses(&flat, &["train_000002.png", "has value 255"]);
 }
 
 #[test]

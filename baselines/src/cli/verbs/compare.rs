@@ -125,10 +125,10 @@ struct Splits {
 impl Splits {
     fn open(root: &Path, args: &CompareArgs) -> Result<Self> {
         let source = |split: &str| args.places.source(root, split);
-        let evaluated = Arc::new(Dataset::open_from(&source(args.eval_split()))?);
+        let evaluated = Arc::new(Dataset::open_from(&source(args.eval_split())?)?);
         let training = match args.eval_split() {
             same if same == args.split => Arc::clone(evaluated.images()),
-            _ => Dataset::open_images_from(&source(&args.split))?,
+            _ => Dataset::open_images_from(&source(&args.split)?)?,
         };
         Ok(Self { training, evaluated })
     }

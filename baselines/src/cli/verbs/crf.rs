@@ -49,18 +49,19 @@ pub struct CrfArgs {
     pub resume: bool,
 }
 
-/// Whose constants.
+/// Whose constants. Said in plain comments, because documented values spread the help over twice the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "documentation here is text of the help")]
 pub enum Preset {
-    /// Probabilities, background power 4, 10 iterations
+    // Probabilities, background power 4, 10 iterations.
     Seam,
-    /// Labels at a background score of 0.26, 10 iterations: PPC on SEAM
+    // Labels at a background score of 0.26, 10 iterations: PPC on SEAM.
     Ppc,
-    /// Probabilities, background power 8, 5 iterations: PPC on EPS
+    // Probabilities, background power 8, 5 iterations: PPC on EPS.
     Eps,
-    /// Probabilities, background power 7, 8 iterations: HSC on EPS
+    // Probabilities, background power 7, 8 iterations: HSC on EPS.
     Hsc,
-    /// Probabilities, background power 4, 10 iterations, then saliency, with pixels left open
+    // Probabilities, background power 4, 10 iterations, then saliency, with pixels left open.
     Rca,
 }
 
@@ -82,7 +83,7 @@ pub(in crate::cli) fn run(args: &CrfArgs, progress: &Progress) -> Result<()> {
     }
     let mut config = configured(args)?;
     config.validate().map_err(|err| err.within("crf"))?;
-    let images = Dataset::open_images_from(&args.data.source())?;
+    let images = Dataset::open_images_from(&args.data.source()?)?;
     settle_classes(&mut config, &images)?;
     let interrupt = Interrupt::on_signal()?;
     let job = CrfJob {

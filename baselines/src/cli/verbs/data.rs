@@ -28,7 +28,7 @@ pub struct CheckArgs {
 
 pub(in crate::cli) fn run(command: &DataCommand, progress: &Progress) -> Result<()> {
     let DataCommand::Check(args) = command;
-    let survey = Survey::open(&args.data.source())?;
+    let survey = Survey::open(&args.data.source()?)?;
     let bar = progress.bar("data check", survey.len());
     let check = survey.run(&|| bar.inc(1));
     bar.finish_and_clear();

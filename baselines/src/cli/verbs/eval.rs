@@ -52,10 +52,12 @@ pub(in crate::cli) fn run(args: &EvalArgs) -> Result<()> {
     config.validate().map_err(|err| err.within("eval"))?;
     // Before the work, not after it.
     [&args.csv, &args.curve_csv].into_iter().flatten().try_for_each(|path| expect_new(path))?;
-    let dataset = Dataset::open_from(&args.data.source())?;
+    let dataset = Dataset::open_from(&args.data.source()?)?;
     let of = |folder| Evaluated { dataset: &dataset, split: &args.data.split, folder, config: &config };
     let report = match (&args.seeds, &args.predictions) {
-        (_, Some(folder)) => label_map_evaluation(&of(folder), &score_label_maps(folder, &dataset)?)?,
+        (_, Some(folder)) => {
+            label_map_evaluation(&of(folder), &score_label_maps(folder, &dataset, config.open_pixels)?)?
+        }
         (Some(folder), None) => {
             expect_seeds(folder, &dataset)?;
             evaluation(&of(folder), &score_seeds(folder, &dataset, &config)?)?

@@ -54,7 +54,7 @@ pub(in crate::cli) fn run(args: &PretrainArgs, progress: &Progress) -> Result<()
             root
         }
     };
-    let images = Arc::new(ImageSet::open_from(&args.places.source(&root, &args.split))?);
+    let images = Arc::new(ImageSet::open_from(&args.places.source(&root, &args.split)?)?);
     let summary = pretrain(&config, images, &args.out, progress, &interrupt)?;
     say(&format!(
         "wrote {} ({:.2} MB) after {} steps; classification loss {:.3} at first, {:.3} at last",

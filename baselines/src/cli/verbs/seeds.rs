@@ -69,7 +69,7 @@ pub(in crate::cli) fn run(args: &SeedsArgs, progress: &Progress) -> Result<()> {
     let (model, _) = from_checkpoint(&checkpoint, path)?;
     let info = checkpoint.info;
     let config = changed_config(args, &info)?;
-    let images = Dataset::open_images_from(&args.data.source())?;
+    let images = Dataset::open_images_from(&args.data.source()?)?;
     if images.class_names() != info.classes {
         return Err(Error::data(
             &args.data.data,

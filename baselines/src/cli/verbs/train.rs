@@ -40,7 +40,7 @@ pub struct TrainArgs {
 pub(in crate::cli) fn run(args: &TrainArgs, progress: &Progress) -> Result<()> {
     let config = load(&args.source, args.baseline.as_ref())?;
     let regularizers = config.method(&args.regularizers)?;
-    let images = Dataset::open_images_from(&args.data.source())?;
+    let images = Dataset::open_images_from(&args.data.source()?)?;
     let interrupt = Interrupt::on_signal()?;
     open_folder(&args.out, args.resume, CONFIG_FILE)?;
     settle_config(&args.out, &config, args.resume)?;

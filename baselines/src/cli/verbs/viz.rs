@@ -48,7 +48,7 @@ pub struct VizArgs {
 
 pub(in crate::cli) fn run(args: &VizArgs, progress: &Progress) -> Result<()> {
     let eval = load(&args.source, args.baseline.as_ref())?.eval;
-    let dataset = Dataset::open_from(&args.data.source())?;
+    let dataset = Dataset::open_from(&args.data.source()?)?;
     let eval = EvalConfig { background_score: args.background_score.unwrap_or(eval.background_score), ..eval };
     if dataset.has_masks() {
         eval.validate().map_err(|err| err.within("eval"))?;

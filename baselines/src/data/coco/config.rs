@@ -24,6 +24,20 @@ impl Default for CocoConfig {
     }
 }
 
+impl CocoConfig {
+    /// What reports call masks made so: `COCO polygons`, and what is not the default of masks and images.
+    pub(in crate::data) fn title(&self) -> String {
+        let usual = Self::default();
+        let parts = [
+            (self.crowd != usual.crowd).then(|| format!("crowds: {:?}", self.crowd)),
+            (self.overlap != usual.overlap).then(|| format!("overlaps: {:?}", self.overlap)),
+            (!self.keep_unlabelled).then(|| "only images with labels".to_string()),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        if parts.is_empty() { "COCO polygons".to_string() } else { format!("COCO polygons ({})", parts.join(", ")) }
+    }
+}
+
 /// What an annotation with `iscrowd` becomes in a mask: a region of many objects that nobody told apart.
 ///
 /// Its class is known, and semantic segmentation does not tell objects apart; so the default draws it like any other.

@@ -59,6 +59,11 @@ pub struct CocoImage {
 }
 
 impl Coco {
+    /// How its annotations are read.
+    pub(in crate::data) fn config(&self) -> &CocoConfig {
+        &self.config
+    }
+
     /// Reads the annotations of a split with the usual choices. See [`Self::open_with`].
     ///
     /// # Errors
