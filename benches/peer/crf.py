@@ -51,7 +51,8 @@ def measured(work):
 
 
 def main():
-    path = sys.argv[1] if len(sys.argv) > 1 else None
+    given = [argument for argument in sys.argv[1:] if argument != "--json"]  # what it prints anyway
+    path = given[0] if given else None
     image = picture(path, WIDTH, HEIGHT)
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     hard = hashed(x, y, 0) % PRESENT

@@ -83,7 +83,8 @@ def measured(what, images, work):
 
 
 def main():
-    images = int(sys.argv[1]) if len(sys.argv) > 1 else 6
+    given = [argument for argument in sys.argv[1:] if argument != "--json"]  # what it prints anyway
+    images = int(given[0]) if given else 6
     names = [f"image_{index:03}" for index in range(images)]
     with tempfile.TemporaryDirectory() as folder:
         for index, name in enumerate(names):
