@@ -46,8 +46,7 @@ impl LabelPlace {
             LabelSource::Xml => Ok(Self::Xml(Kind::annotations(&source.root))),
             LabelSource::Masks => Ok(Self::Masks),
             LabelSource::File(path) => {
-                let below = source.root.join(path);
-                let path = if below.exists() { below } else { path.clone() };
+                let path = source.file(path);
                 match kind {
                     _ if has_extension(&path, "npy") => Ok(Self::Npy(path)),
                     _ if has_extension(&path, "csv") => Ok(Self::Csv(path)),

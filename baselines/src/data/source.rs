@@ -37,6 +37,13 @@ impl DataSource {
     }
 }
 
+impl DataSource {
+    /// A file of the user's: the path as typed if there is such a file, else below the data set.
+    pub(super) fn file(&self, typed: &Path) -> PathBuf {
+        if typed.is_file() { typed.to_path_buf() } else { self.root.join(typed) }
+    }
+}
+
 /// Where image-level labels come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LabelSource {
@@ -47,7 +54,7 @@ pub enum LabelSource {
     Xml,
     /// The classes a mask has. This looks at masks, and whoever reports numbers should say so.
     Masks,
-    /// A file: `cls_labels.npy`, a CSV, COCO's JSON.
+    /// A file: `cls_labels.npy`, a CSV, COCO's JSON. The path as it is, or below the data set if nothing is there.
     File(PathBuf),
 }
 
