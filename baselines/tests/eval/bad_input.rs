@@ -58,6 +58,12 @@ fn thresholds_are_checked() {
     assert!(message(Sweep::new(1, vec![0.5])).contains("num_classes"));
     assert!(message(Sweep::new(256, vec![0.5])).contains("num_classes"));
     assert!(message(ThresholdGrid { first: 3, last: 2, per_unit: 10 }.thresholds()).contains("thresholds.last"));
+    let many = ThresholdGrid { first: 5, last: 1006, per_unit: 1000 };
+    assert!(message(many.thresholds()).contains("must be at most 1005, which is 1001 scores, is 1006"));
+    assert!(
+        message(ThresholdGrid { first: 0, last: usize::MAX, per_unit: 1 }.thresholds()).contains("thresholds.last")
+    );
+    assert_eq!(ThresholdGrid { last: 1005, ..many }.thresholds().unwrap().len(), 1001);
     assert!(message(ThresholdGrid { first: 0, last: 2, per_unit: 0 }.thresholds()).contains("thresholds.per_unit"));
     let curve = Sweep::new(3, vec![0.1, 0.2]).unwrap().curve();
     assert!(message(curve.index_of(0.15)).contains("must be one of the 2 thresholds, 0.1 to 0.2, is 0.15"));
