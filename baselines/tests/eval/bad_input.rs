@@ -76,7 +76,7 @@ fn seed_maps_are_checked() {
         (vec![2, 1], (1, 1), vec![0.0; 2], "ascend"),
         (vec![254], (1, 1), vec![0.0], "below 254"),
         (vec![1], (2, 2), vec![0.0; 3], "1 maps of 2 x 2, got 3 scores"),
-        (vec![1], (usize::MAX, 2), vec![0.0; 3], "got 3 scores"),
+        (vec![1], (usize::MAX, 2), vec![0.0; 3], "at most 67108864 pixels"),
         (vec![1, 4], (1, 2), vec![0.0, 0.0, 0.0, f32::NAN], "class 4"),
     ] {
         let wrong = message(SeedMaps::new(classes, size.0, size.1, maps));
