@@ -38,9 +38,10 @@ impl DataSource {
 }
 
 impl DataSource {
-    /// A file of the user's: the path as typed if there is such a file, else below the data set.
+    /// A file of the user's: the path as typed, or below the data set if a file is there only.
     pub(super) fn file(&self, typed: &Path) -> PathBuf {
-        if typed.is_file() { typed.to_path_buf() } else { self.root.join(typed) }
+        let below = self.root.join(typed);
+        if !typed.is_file() && below.is_file() { below } else { typed.to_path_buf() }
     }
 }
 
