@@ -228,14 +228,7 @@ impl EvalConfig {
         if self.folds < 2 {
             return bad("folds", format!("must be at least 2, is {}", self.folds));
         }
-        if self.bootstrap.resamples == 0 {
-            return bad("bootstrap.resamples", "must be at least 1, is 0".to_string());
-        }
-        let level = self.bootstrap.level;
-        if !(level > 0.0 && level < 1.0) {
-            return bad("bootstrap.level", format!("must be above 0 and below 1, is {level}"));
-        }
-        Ok(())
+        self.bootstrap.validate()
     }
 }
 

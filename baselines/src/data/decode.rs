@@ -8,7 +8,7 @@ use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, Imag
 use crate::error::{Error, Result};
 
 /// The most pixels of an image that is read: a header can claim more than any memory holds.
-const MAX_PIXELS: u64 = 1 << 26;
+pub(crate) const MAX_PIXELS: u64 = 1 << 26;
 
 /// Reads a JPEG or PNG image as RGB. Transparency is dropped, 16 bit are brought to 8, a camera's note on how it was held
 /// (EXIF orientation) is not followed: the released code and its labels do not either.
@@ -38,6 +38,18 @@ pub(super) fn image_size(path: &Path) -> Result<(usize, usize)> {
     Ok((width as usize, height as usize))
 }
 
+/// Fails when the header of an image file claims more pixels than are read.
+pub(super) fn check_pixels(path: &Path, (width, height): (u32, u32)) -> Result<()> {
+    if u64::from(width) * u64::from(height) <= MAX_PIXELS {
+        return Ok(());
+    }
+    Err(too_large(path, &format!("{width} x {height} (width x height)")))
+}
+
+fn too_large(path: &Path, size: &str) -> Error {
+    Error::data(path, format!("expected at most {MAX_PIXELS} pixels, the header says {size}"))
+}
+
 /// The bytes of a file, a missing one named by what it should have been.
 pub(super) fn read_file(path: &Path, expected: &str) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|err| match err.kind() {
@@ -56,17 +68,12 @@ fn decode(path: &Path) -> Result<DynamicImage> {
             format!("the JPEG is cut short: no end-of-image marker in its {} bytes", bytes.len()),
         ));
     }
-    let too_large =
-        |size: String| Error::data(path, format!("expected at most {MAX_PIXELS} pixels, the header says {size}"));
     let undecodable = |err: ImageError| match err {
-        ImageError::Limits(_) => too_large("more".to_string()),
+        ImageError::Limits(_) => too_large(path, "more"),
         err => Error::data(path, format!("cannot be decoded: {err}")),
     };
     let decoder = reader.into_decoder().map_err(undecodable)?;
-    let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > MAX_PIXELS {
-        return Err(too_large(format!("{width} x {height} (width x height)")));
-    }
+    check_pixels(path, decoder.dimensions())?;
     DynamicImage::from_decoder(decoder).map_err(undecodable)
 }
 

@@ -45,19 +45,15 @@ impl LabelPlace {
             LabelSource::Auto => usual_place(source, kind),
             LabelSource::Xml => Ok(Self::Xml(Kind::annotations(&source.root))),
             LabelSource::Masks => Ok(Self::Masks),
-            LabelSource::File(path) => {
-                let below = source.root.join(path);
-                let path = if below.exists() { below } else { path.clone() };
-                match kind {
-                    _ if has_extension(&path, "npy") => Ok(Self::Npy(path)),
-                    _ if has_extension(&path, "csv") => Ok(Self::Csv(path)),
-                    Kind::Coco if has_extension(&path, "json") => Ok(Self::Coco),
-                    _ => {
-                        let reason = "labels: expected `auto`, `xml`, `masks`, or a file ending in .npy, .csv or .json";
-                        Err(Error::Config(format!("{reason}, got `{}`", path.display())))
-                    }
+            LabelSource::File(path) => match kind {
+                _ if has_extension(path, "npy") => Ok(Self::Npy(source.file(path))),
+                _ if has_extension(path, "csv") => Ok(Self::Csv(source.file(path))),
+                Kind::Coco if has_extension(path, "json") => Ok(Self::Coco),
+                _ => {
+                    let reason = "labels: expected `auto`, `xml`, `masks`, or a file ending in .npy, .csv or .json";
+                    Err(Error::Config(format!("{reason}, got `{}`", path.display())))
                 }
-            }
+            },
         }
     }
 

@@ -51,6 +51,7 @@ pub use check::{DataCheck, ImageCounts, LabelCounts, MaskCounts, Problem, Salien
 pub use coco::{Coco, CocoConfig, CocoImage, Crowd, Overlap};
 pub use config::{LoaderConfig, Resampling, ResizeMode, TargetView};
 pub use dataset::Dataset;
+pub(crate) use decode::MAX_PIXELS;
 pub use decode::{read_gray_image, read_rgb_image};
 pub use image_set::ImageSet;
 pub use jitter::{Adjustment, Jitter};

@@ -7,7 +7,7 @@ use std::path::Path;
 use png::{BitDepth, ColorType, Decoder, Encoder, EncodingError, Transformations};
 
 use crate::data::atomic::write_atomic;
-use crate::data::decode::read_file;
+use crate::data::decode::{check_pixels, read_file};
 use crate::data::mask::Mask;
 use crate::error::{Error, Result};
 
@@ -72,7 +72,7 @@ pub fn write_indexed_png(writer: &mut dyn Write, mask: &Mask) -> io::Result<()> 
 /// if every one of them is a colour of VOC's palette, whose index it then stands for.
 ///
 /// # Errors
-/// When the file is missing, damaged, or of another kind: other colours are not labels.
+/// When the file is missing, damaged, claims more than 2^26 pixels, or is of another kind: other colours are not labels.
 pub fn read_mask(path: impl AsRef<Path>) -> Result<Mask> {
     let path = path.as_ref();
     let bytes = read_file(path, "a mask")?;
@@ -88,6 +88,7 @@ pub fn read_mask(path: impl AsRef<Path>) -> Result<Mask> {
             format!("expected an 8 bit palette or gray PNG, or one in VOC's colours; is {is}"),
         ));
     }
+    check_pixels(path, reader.info().size())?;
     let (width, height) = (reader.info().width as usize, reader.info().height as usize);
     let len = reader.output_buffer_size().ok_or_else(|| Error::data(path, "too large to read"))?;
     let mut packed = vec![0; len];

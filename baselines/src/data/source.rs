@@ -37,6 +37,14 @@ impl DataSource {
     }
 }
 
+impl DataSource {
+    /// A file of the user's: the path as typed, or below the data set if a file is there only.
+    pub(super) fn file(&self, typed: &Path) -> PathBuf {
+        let below = self.root.join(typed);
+        if !typed.is_file() && below.is_file() { below } else { typed.to_path_buf() }
+    }
+}
+
 /// Where image-level labels come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LabelSource {
@@ -47,7 +55,7 @@ pub enum LabelSource {
     Xml,
     /// The classes a mask has. This looks at masks, and whoever reports numbers should say so.
     Masks,
-    /// A file: `cls_labels.npy`, a CSV, COCO's JSON.
+    /// A file: `cls_labels.npy`, a CSV, COCO's JSON. The path as it is, or below the data set if nothing is there.
     File(PathBuf),
 }
 

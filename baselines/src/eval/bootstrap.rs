@@ -10,11 +10,14 @@ use crate::eval::confusion::{AbsentClass, ClassCounts};
 /// Resampled splits held at a time: with thousands of images all of them would take hundreds of megabytes.
 const AT_A_TIME: usize = 64;
 
+/// The most resampled splits: far more than any interval needs.
+const MAX_RESAMPLES: usize = 1_000_000;
+
 /// How the bootstrap over images is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BootstrapConfig {
-    /// Number of resampled splits.
+    /// Number of resampled splits, from 1 to a million.
     pub resamples: usize,
     /// Coverage of the interval, in `(0, 1)`.
     pub level: f64,
@@ -23,6 +26,26 @@ pub struct BootstrapConfig {
 impl Default for BootstrapConfig {
     fn default() -> Self {
         Self { resamples: 2000, level: 0.95 }
+    }
+}
+
+impl BootstrapConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// Naming the field, its range and its value.
+    pub fn validate(&self) -> Result<()> {
+        if !(1..=MAX_RESAMPLES).contains(&self.resamples) {
+            let reason = match self.resamples {
+                0 => "must be at least 1, is 0".to_string(),
+                resamples => format!("must be at most {MAX_RESAMPLES}, is {resamples}"),
+            };
+            return Err(Error::config("bootstrap.resamples", reason).into());
+        }
+        if !(self.level > 0.0 && self.level < 1.0) {
+            return Err(Error::config("bootstrap.level", format!("must be in (0, 1), is {}", self.level)).into());
+        }
+        Ok(())
     }
 }
 
@@ -130,7 +153,7 @@ fn resample(
     sampler: &mut dyn Sampler,
     measure: &(dyn Fn(&[u32]) -> Option<f64> + Sync),
 ) -> Result<Resampled> {
-    check(config)?;
+    config.validate()?;
     let undefined = || Error::value("bootstrap", "no image has a pixel with ground truth");
     let on_split = measure(&vec![1; images]).ok_or_else(undefined)?;
     let mut values = Vec::with_capacity(config.resamples);
@@ -157,16 +180,6 @@ fn copies(images: usize, sampler: &mut dyn Sampler) -> Result<Vec<u32>> {
         copies[((uniform * images as f64) as usize).min(images - 1)] += 1;
     }
     Ok(copies)
-}
-
-fn check(config: BootstrapConfig) -> Result<()> {
-    if config.resamples == 0 {
-        return Err(Error::config("bootstrap.resamples", "must be at least 1, is 0").into());
-    }
-    if !(config.level > 0.0 && config.level < 1.0) {
-        return Err(Error::config("bootstrap.level", format!("must be in (0, 1), is {}", config.level)).into());
-    }
-    Ok(())
 }
 
 /// Counts of images, of each only the classes it has: an image has three of twenty-one.

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::data::Filter;
 use crate::error::Result;
 
+/// The largest scale: memory grows with its square.
+const MAX_SCALE: f64 = 10.0;
+
 /// Which maps of the network seeds are made of, and how their sum becomes scores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -42,7 +45,7 @@ impl From<ImageFilter> for Filter {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InferConfig {
-    /// Factors the image is resized by, each one run of the network; their maps are summed.
+    /// Factors the image is resized by, above 0 and at most 10, each one run of the network; their maps are summed.
     pub scales: Vec<f64>,
     /// How the image is resized.
     pub image_filter: ImageFilter,
@@ -63,13 +66,16 @@ impl InferConfig {
     /// Checks the ranges.
     ///
     /// # Errors
-    /// When there are no scales or one is not a positive number.
+    /// When there are no scales, or one is not above 0 and at most 10.
     pub fn check(&self) -> Result<()> {
         if self.scales.is_empty() {
             return Err(Error::config("infer.scales", "must not be empty").into());
         }
         if let Some(bad) = self.scales.iter().find(|scale| !(scale.is_finite() && **scale > 0.0)) {
             return Err(Error::config("infer.scales", format!("must be positive, one is {bad}")).into());
+        }
+        if let Some(bad) = self.scales.iter().find(|scale| **scale > MAX_SCALE) {
+            return Err(Error::config("infer.scales", format!("must be at most {MAX_SCALE}, one is {bad}")).into());
         }
         Ok(())
     }

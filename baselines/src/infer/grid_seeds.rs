@@ -8,9 +8,6 @@ use crate::infer::config::MapSource;
 use crate::infer::fuse::{normalize, sum_resized};
 use crate::infer::seed_maps::SeedMaps;
 
-/// The most pixels an image may have: what no image has, and a damaged file may say.
-const MOST_PIXELS: usize = 1 << 28;
-
 /// Maps of the classes of one image at the resolution of the network, one sum for every size they came in.
 ///
 /// Scores are what becomes of them at the size of the image: resized, summed over the sizes, normalised. The maps
@@ -41,7 +38,8 @@ impl GridSeeds {
     ///
     /// # Errors
     /// When the classes do not ascend or do not fit an 8-bit mask, when there are classes and no maps or the reverse,
-    /// when a grid has not one map a class, a value is not a finite number, or the image has more than 2^28 pixels.
+    /// when a grid has not one map a class, a value is not a finite number, or the image has no pixels, more than
+    /// 2^26, or more than 2^28 scores: classes times pixels.
     pub fn new(
         classes: Vec<usize>,
         (height, width): (usize, usize),
@@ -50,10 +48,10 @@ impl GridSeeds {
     ) -> Result<Self> {
         let fail = |reason: String| Err(Error::value("seed maps", reason).into());
         SeedMaps::check_classes(&classes)?;
-        let is_possible = height.checked_mul(width).is_some_and(|pixels| (1..=MOST_PIXELS).contains(&pixels));
-        if !is_possible {
-            return fail(format!("expected an image of 1 to {MOST_PIXELS} pixels, got {height} x {width}"));
+        if height == 0 || width == 0 {
+            return fail(format!("expected an image with pixels, got {height} x {width}"));
         }
+        SeedMaps::check_size(classes.len(), (height, width))?;
         if classes.is_empty() != grids.is_empty() {
             return fail(format!("expected maps where there are classes, got {} for {classes:?}", grids.len()));
         }

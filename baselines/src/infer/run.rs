@@ -47,7 +47,7 @@ pub fn seeds(
 ///
 /// # Errors
 /// When the configuration is out of range, a label is no foreground class, the image is empty or too small for the
-/// network at every scale, or the network's maps are no numbers.
+/// network at every scale or too large for its scores to be kept, or the network's maps are no numbers.
 pub fn infer_image(
     model: &dyn Baseline,
     image: &RgbImage,
@@ -63,6 +63,7 @@ pub fn infer_image(
     }
     let size = (height as usize, width as usize);
     let classes = present_classes(labels, model.spec().layout.num_foreground())?;
+    SeedMaps::check_size(classes.len(), size)?;
     if classes.is_empty() {
         return Ok(Inference {
             seeds: GridSeeds::new(classes, size, config.source, Vec::new())?,

@@ -2,8 +2,11 @@
 
 use candle_wsss::Error;
 
-use crate::data::{BACKGROUND, MAX_CLASSES, VOID};
+use crate::data::{BACKGROUND, MAX_CLASSES, MAX_PIXELS, VOID};
 use crate::error::Result;
+
+/// The most scores of an image, classes times pixels: 1 GiB as float32. A small file may ask for far more.
+const MAX_SCORES: usize = 1 << 28;
 
 /// Scores of the classes of one image, at the size of the image.
 ///
@@ -20,12 +23,12 @@ impl SeedMaps {
     /// Maps `(classes, height, width)`, row-major, of foreground classes in ascending order.
     ///
     /// # Errors
-    /// When the classes do not ascend or do not fit an 8-bit mask, when there are not `classes * height * width` scores,
-    /// or when one of them is not a number.
+    /// When the classes do not ascend or do not fit an 8-bit mask, when the image has more than 2^26 pixels or 2^28 scores,
+    /// when there are not `classes * height * width` scores, or when one of them is not a number.
     pub fn new(classes: Vec<usize>, height: usize, width: usize, maps: Vec<f32>) -> Result<Self> {
         Self::check_classes(&classes)?;
-        let expected = height.checked_mul(width).and_then(|pixels| pixels.checked_mul(classes.len()));
-        if expected != Some(maps.len()) {
+        let expected = Self::check_size(classes.len(), (height, width))?;
+        if expected != maps.len() {
             let shape = format!("{} maps of {height} x {width}", classes.len());
             return Err(Error::value("seed maps", format!("expected {shape}, got {} scores", maps.len())).into());
         }
@@ -46,6 +49,21 @@ impl SeedMaps {
                 Err(Error::value("seed maps", format!("classes must be below {MAX_CLASSES}, one is {last}")).into())
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Scores of so many classes at the size of an image; fails where they are more than an image can have.
+    pub(super) fn check_size(num_classes: usize, (height, width): (usize, usize)) -> Result<usize> {
+        let fail = |reason: String| Err(Error::value("seed maps", reason).into());
+        let pixels = height.checked_mul(width).filter(|pixels| *pixels as u64 <= MAX_PIXELS);
+        let Some(pixels) = pixels else {
+            return fail(format!("expected an image of at most {MAX_PIXELS} pixels, got {height} x {width}"));
+        };
+        match num_classes.checked_mul(pixels).filter(|scores| *scores <= MAX_SCORES) {
+            Some(scores) => Ok(scores),
+            None => fail(format!(
+                "expected at most {MAX_SCORES} scores, classes times pixels, got {num_classes} x {height} x {width}"
+            )),
         }
     }
 

@@ -119,6 +119,9 @@ impl Source {
 }
 
 /// Product of a shape's sides; none beyond what can be counted.
+///
+/// Nor where it is 0 for one side and the others cannot be counted: strides are products of some sides.
 pub(super) fn count(shape: &[usize]) -> Option<usize> {
-    shape.iter().try_fold(1_usize, |count, side| count.checked_mul(*side))
+    let count = shape.iter().try_fold(1_usize, |count, side| count.checked_mul((*side).max(1)))?;
+    Some(if shape.contains(&0) { 0 } else { count })
 }

@@ -111,7 +111,7 @@ fn bad_references_and_ids() {
 #[test]
 fn bad_images() {
     let scratch = Scratch::new(&document());
-    let sides = "expected sides of 1 to 65536 and at most 134217728 pixels";
+    let sides = "expected sides of 1 to 65536 and at most 67108864 pixels";
     for (place, value, message) in [
         ("/images/0/width", json!(0), format!("image 7: {sides}, is 0 x 5 (width x height)")),
         ("/images/0/height", json!(65537), format!("image 7: {sides}, is 6 x 65537 (width x height)")),

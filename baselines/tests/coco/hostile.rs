@@ -42,6 +42,55 @@ fn bytes_changed() {
     }
 }
 
+/// A polygon of so many points that goes to and fro over all of its image's width.
+fn zigzag(points: usize, width: u64, height: u64) -> Value {
+    let numbers = (0..points).flat_map(|i| [if i % 2 == 0 { 0 } else { width }, i as u64 * height / points as u64]);
+    json!([numbers.collect::<Vec<u64>>()])
+}
+
+fn with_zigzag(points: usize, width: u64, height: u64) -> Value {
+    let mut document = document();
+    (document["images"][1]["width"], document["images"][1]["height"]) = (json!(width), json!(height));
+    document["annotations"][1]["segmentation"] = zigzag(points, width, height);
+    document
+}
+
+#[test]
+fn polygons_to_and_fro_are_refused_before_they_take_memory() {
+    let scratch = Scratch::new(&document());
+    // 64 million pixels need a file of that size, too; this one is below what is compared.
+    for (points, width, height, crossings, most) in
+        [(400, 32768, 64, 13_107_200_u64, 2_097_152), (20_000, 65536, 64, 1_310_720_000, 4_194_304)]
+    {
+        scratch.set(&with_zigzag(points, width, height));
+        let error = scratch.open().unwrap_err().to_string();
+        let expected = format!(
+            "annotation 11: polygons that cross columns of pixels {crossings} times, expected at most {most} for \
+             {height} x {width}"
+        );
+        assert!(error.ends_with(&expected), "{error}");
+    }
+    // As many points are drawn where the image is small or the shape is no wider than an outline.
+    for (points, width, height) in [(2000, 200, 150), (64, 32768, 64)] {
+        scratch.set(&with_zigzag(points, width, height));
+        assert_eq!(try_all(&scratch).unwrap(), 3);
+    }
+}
+
+#[test]
+fn sizes_far_from_the_images_own_are_refused() {
+    let scratch = Scratch::new(&with_zigzag(3, 4000, 3000));
+    image::RgbImage::new(4, 3).save_with_format(scratch.path("train2014/b.jpg"), image::ImageFormat::Jpeg).unwrap();
+    let error = scratch.open().unwrap_err().to_string();
+    let file = scratch.path("train2014/b.jpg");
+    let expected = format!("image 2: is 4000 x 3000 (width x height), its file {} 4 x 3", file.display());
+    assert!(error.ends_with(&expected), "{error}");
+    image::GrayImage::new(4000, 3000)
+        .save_with_format(scratch.path("train2014/b.jpg"), image::ImageFormat::Png)
+        .unwrap();
+    assert_eq!(try_all(&scratch).unwrap(), 3);
+}
+
 #[test]
 fn deep_nesting_ends() {
     let scratch = Scratch::new(&document());

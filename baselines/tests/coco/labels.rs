@@ -103,6 +103,16 @@ fn a_json_anywhere() {
         let paths: Vec<_> = coco.images.iter().map(|image| image.path.clone()).collect();
         assert_eq!(paths, ["b.jpg", "mine/a.jpg", "images/c.jpg"].map(|path| scratch.path(path)));
     }
+    // In capitals too, and rather than what is in the usual place.
+    let scratch = Scratch::new(&document());
+    let mut other = document();
+    other["categories"][0]["name"] = json!("tiger");
+    scratch.file("OWN.JSON", other.to_string().as_bytes());
+    let coco = scratch.open_json("OWN.JSON", "train2014").unwrap();
+    assert_eq!(
+        (&coco.class_names[..], coco.annotations()),
+        (&["ant", "tiger"].map(String::from)[..], &*scratch.path("OWN.JSON"))
+    );
     // Labels of another kind leave the annotations where they are.
     let scratch = Scratch::new(&document());
     let labels = LabelSource::File("labels.csv".into());

@@ -75,6 +75,21 @@ fn labels_and_masks_may_be_elsewhere() {
 }
 
 #[test]
+fn a_path_as_typed_comes_before_one_below_the_data_set() {
+    let scratch = coco();
+    // Tests do not move to another folder, so what is typed is a path from where they are: of this crate's manifest.
+    let typed = PathBuf::from("tests/data/fixtures/typed.csv");
+    assert!(typed.is_file());
+    let below = "id,bicycle,toothbrush\na0,1,0\na1,1,0\na2,1,0\n";
+    scratch.text("tests/data/fixtures/typed.csv", below);
+    let source = DataSource { labels: LabelSource::File(typed), ..scratch.source("train") };
+    assert_eq!(ImageSet::open_from(&source).unwrap().labels(0), [1]);
+    scratch.text("below.CSV", below);
+    let source = DataSource { labels: LabelSource::File("below.CSV".into()), ..source };
+    assert_eq!(ImageSet::open_from(&source).unwrap().labels(0), [0]);
+}
+
+#[test]
 fn training_does_not_look_at_polygons() {
     let scratch = coco();
     document(&scratch, &json!([[1, 2, 3]]));

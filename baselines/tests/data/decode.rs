@@ -1,6 +1,6 @@
 //! Files of every kind: read as Pillow reads them, or refused with one clear error.
 
-use candle_wsss_baselines::data::{read_gray_image, read_rgb_image};
+use candle_wsss_baselines::data::{read_gray_image, read_mask, read_rgb_image};
 use image::{ImageBuffer, Luma, Rgb, RgbImage};
 
 use super::expected::Expected;
@@ -84,19 +84,19 @@ fn a_png_with_a_wrong_checksum_is_refused() {
 
 #[test]
 fn absurd_sizes_in_a_header_are_refused_before_memory_is_taken() {
-    // The header of a PNG with its checksum, of a size no one has.
-    let mut header = b"IHDR".to_vec();
-    header.extend([0x7F, 0xFF, 0xFF, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF, 8, 2, 0, 0, 0]);
-    let mut crc = u32::MAX;
-    for byte in &header {
-        crc ^= u32::from(*byte);
-        (0..8).for_each(|_| crc = if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 });
-    }
-    let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\x0D".to_vec();
-    bytes.extend(&header);
-    bytes.extend((!crc).to_be_bytes());
-    bytes.extend(b"\0\0\0\x04IDATabcd");
+    let bytes = png_claiming(0x7FFF_FFFF, 2);
     assert_eq!(refusal("a.png", &bytes), "expected at most 67108864 pixels, the header says more");
+    // Masks have readers of their own; palette, gray and colour.
+    for kind in [3, 0, 2] {
+        let text = with_file("a.png", &png_claiming(60_000, kind), |path| read_mask(path).unwrap_err().to_string());
+        let expected = "a.png: expected at most 67108864 pixels, the header says 60000 x 60000 (width x height)";
+        assert!(text.ends_with(expected), "{text}");
+    }
+    let text = with_file("a.png", &png_claiming(12_000, 0), |path| read_gray_image(path).unwrap_err().to_string());
+    assert!(
+        text.ends_with("expected at most 67108864 pixels, the header says 12000 x 12000 (width x height)"),
+        "{text}"
+    );
     // A JPEG's sides have 16 bit.
     let files = Expected::of("13_0").files;
     let mut bytes = files.iter().find(|file| file.file == "rotated.jpg").unwrap().data();
@@ -105,6 +105,23 @@ fn absurd_sizes_in_a_header_are_refused_before_memory_is_taken() {
     let message = refusal("a.jpg", &bytes);
     let expected = "expected at most 67108864 pixels, the header says 65500 x 65500 (width x height)";
     assert_eq!(message, expected);
+}
+
+/// A PNG of 8 bits that ends behind a header with its checksum, which claims a square of so many pixels a side.
+fn png_claiming(side: u32, color_type: u8) -> Vec<u8> {
+    let chunk = |name: &[u8; 4], content: &[u8]| {
+        let named = [&name[..], content].concat();
+        let mut crc = u32::MAX;
+        for byte in &named {
+            crc ^= u32::from(*byte);
+            (0..8).for_each(|_| crc = if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 });
+        }
+        [&(content.len() as u32).to_be_bytes()[..], &named, &(!crc).to_be_bytes()].concat()
+    };
+    let header = [&side.to_be_bytes()[..], &side.to_be_bytes(), &[8, color_type, 0, 0, 0]].concat();
+    let palette = if color_type == 3 { chunk(b"PLTE", &[0; 6]) } else { Vec::new() };
+    let start = b"\x89PNG\r\n\x1a\n".to_vec();
+    [start, chunk(b"IHDR", &header), palette, b"\0\0\0\x04IDATabcd".to_vec()].concat()
 }
 
 #[test]

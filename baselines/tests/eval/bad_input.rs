@@ -58,6 +58,12 @@ fn thresholds_are_checked() {
     assert!(message(Sweep::new(1, vec![0.5])).contains("num_classes"));
     assert!(message(Sweep::new(256, vec![0.5])).contains("num_classes"));
     assert!(message(ThresholdGrid { first: 3, last: 2, per_unit: 10 }.thresholds()).contains("thresholds.last"));
+    let many = ThresholdGrid { first: 5, last: 1006, per_unit: 1000 };
+    assert!(message(many.thresholds()).contains("must be at most 1005, which is 1001 scores, is 1006"));
+    assert!(
+        message(ThresholdGrid { first: 0, last: usize::MAX, per_unit: 1 }.thresholds()).contains("thresholds.last")
+    );
+    assert_eq!(ThresholdGrid { last: 1005, ..many }.thresholds().unwrap().len(), 1001);
     assert!(message(ThresholdGrid { first: 0, last: 2, per_unit: 0 }.thresholds()).contains("thresholds.per_unit"));
     let curve = Sweep::new(3, vec![0.1, 0.2]).unwrap().curve();
     assert!(message(curve.index_of(0.15)).contains("must be one of the 2 thresholds, 0.1 to 0.2, is 0.15"));
@@ -70,7 +76,7 @@ fn seed_maps_are_checked() {
         (vec![2, 1], (1, 1), vec![0.0; 2], "ascend"),
         (vec![254], (1, 1), vec![0.0], "below 254"),
         (vec![1], (2, 2), vec![0.0; 3], "1 maps of 2 x 2, got 3 scores"),
-        (vec![1], (usize::MAX, 2), vec![0.0; 3], "got 3 scores"),
+        (vec![1], (usize::MAX, 2), vec![0.0; 3], "at most 67108864 pixels"),
         (vec![1, 4], (1, 2), vec![0.0, 0.0, 0.0, f32::NAN], "class 4"),
     ] {
         let wrong = message(SeedMaps::new(classes, size.0, size.1, maps));

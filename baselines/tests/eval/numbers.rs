@@ -96,6 +96,7 @@ fn bad_input_of_the_interval_is_refused() {
     refuse(&[images[0].clone(), ClassCounts::new(4)], CONFIG, "expected 5 classes in every image, got 4");
     refuse(&[ClassCounts::new(5)], CONFIG, "no image has a pixel");
     refuse(&images, BootstrapConfig { resamples: 0, ..CONFIG }, "resamples");
+    refuse(&images, BootstrapConfig { resamples: usize::MAX / 2, ..CONFIG }, "must be at most 1000000");
     refuse(&images, BootstrapConfig { level: f64::NAN, ..CONFIG }, "level");
 }
 

@@ -196,7 +196,7 @@ fn seeds_that_contradict_themselves_are_not_made() {
     assert!(fail(&[0], (2, 2), vec![]).contains("expected maps where there are classes, got 0 for [0]"));
     assert!(fail(&[], (2, 2), vec![grid(vec![])]).contains("got 1 for []"));
     assert!(fail(&[0], (0, 2), vec![grid(vec![0.0; 2])]).contains("got 0 x 2"));
-    assert!(fail(&[0], (1 << 20, 1 << 20), vec![grid(vec![0.0; 2])]).contains("expected an image of 1 to 268435456"));
+    assert!(fail(&[0], (1 << 20, 1 << 20), vec![grid(vec![0.0; 2])]).contains("an image of at most 67108864 pixels"));
     assert!(fail(&[0], (usize::MAX, 2), vec![grid(vec![0.0; 2])]).contains("expected an image of"));
     assert!(fail(&[0], (2, 2), vec![grid(vec![0.0; 3])]).contains("expected 1 maps of 1 x 2, got 3 values"));
     assert!(fail(&[0, 4], (2, 2), vec![grid(vec![0.0, 1.0, 2.0, f32::NAN])]).contains("class 4 is not a number"));
@@ -238,6 +238,40 @@ fn broken_files_are_named_and_explained() {
         let message = folder.failure(&bytes);
         assert!(message.contains("class 7 is not a number") && message.contains(what), "{message}");
     }
+}
+
+/// A file of these tensors, as anyone can write one.
+fn file_of(header: &serde_json::Value, tensors: &[(&str, &[usize])]) -> Vec<u8> {
+    let metadata = std::collections::HashMap::from([("candle_wsss_seeds".to_string(), header.to_string())]);
+    let data: Vec<Vec<u8>> = tensors.iter().map(|(_, shape)| vec![0; 2 * shape.iter().product::<usize>()]).collect();
+    let views = tensors.iter().zip(&data).map(|((name, shape), data)| {
+        (*name, safetensors::tensor::TensorView::new(safetensors::Dtype::F16, shape.to_vec(), data).unwrap())
+    });
+    safetensors::serialize(views, Some(metadata)).unwrap()
+}
+
+#[test]
+fn small_files_do_not_take_large_memory() {
+    let folder = Folder::new();
+    let classes: Vec<usize> = (0..254).collect();
+    let header = |classes: &[usize], side: u64, grids: usize| {
+        serde_json::json!({
+            "version": 2, "classes": classes, "height": side, "width": side, "source": "refined",
+            "exponents": vec![0; classes.len()], "grids": grids,
+        })
+    };
+    let message = folder.failure(&file_of(&header(&classes, 8192, 1), &[("grid_0", &[254, 1, 1])]));
+    assert!(message.contains("at most 268435456 scores, classes times pixels, got 254 x 8192 x 8192"), "{message}");
+    let message = folder.failure(&file_of(&header(&[3], 16384, 1), &[("grid_0", &[1, 1, 1])]));
+    assert!(message.contains("an image of at most 67108864 pixels, got 16384 x 16384"), "{message}");
+    // Without a class there is no value, and the sides of a grid may be anything.
+    let endless: (&str, &[usize]) = ("grid_0", &[0, 1 << 40, 1 << 40]);
+    let message = folder.failure(&file_of(&header(&[], 2, 1), &[endless]));
+    assert!(message.contains("tensor `grid_0`: is of 1099511627776 x 1099511627776 cells"), "{message}");
+    // Labels of the first version, which takes memory where it is asked for them.
+    let version_1 = serde_json::json!({"version": 1, "classes": [], "height": 1 << 20, "width": 1 << 20});
+    let message = folder.failure(&file_of(&version_1, &[("maps", &[0, 1 << 20, 1 << 20])]));
+    assert!(message.contains("an image of at most 67108864 pixels, got 1048576 x 1048576"), "{message}");
 }
 
 #[test]

@@ -130,6 +130,7 @@ fn labels_and_settings_are_checked() {
     assert_eq!(fail(&image, &[0, 3], &good), "image labels: must be below 3, one is 3");
     assert!(fail(&image, &[0], &InferConfig { scales: vec![], ..good.clone() }).contains("infer.scales"));
     assert!(fail(&image, &[0], &InferConfig { scales: vec![1.0, 0.0], ..good.clone() }).contains("one is 0"));
+    assert!(fail(&image, &[0], &InferConfig { scales: vec![1e3], ..good.clone() }).contains("at most 10, one is 1000"));
     assert!(fail(&image, &[0], &InferConfig { scales: vec![f64::NAN], ..good.clone() }).contains("NaN"));
     assert!(fail(&RgbImage::new(0, 4), &[0], &good).contains("0 x 4"));
 }

@@ -123,6 +123,24 @@ fn tensors_that_lie_outside_of_their_storage() {
 }
 
 #[test]
+fn strides_and_sides_beyond_all_numbers() {
+    let float = "FloatStorage";
+    // A stride that is never walked may be anything, and a side of none leaves nothing of the others.
+    let endless: &[u8] = b"\x8a\x09\xff\xff\xff\xff\xff\xff\xff\xff\x00";
+    let strides = [b"K\x02", endless, b"\x86"].concat();
+    let weights = read(&archive(&tensor(float, b"K\x00", b"K\x02K\x01\x86", &strides), &[FOUR])).unwrap();
+    assert_eq!((weights.tensors[0].tensor.dims(), weights.num_values()), (&[2, 1][..], 2));
+    let half: &[u8] = b"\x8a\x09\x00\x00\x00\x00\x00\x00\x00\x80\x00";
+    for sides in [[b"K\x00", half, half], [half, half, b"K\x00"]] {
+        let shape = [&sides.concat()[..], b"\x87"].concat();
+        let pickle = tensor(float, b"K\x00", &shape, b"K\x01K\x01K\x01\x87");
+        refused(&archive(&pickle, &[FOUR]), &["tensor `w`: shape [", "9223372036854775808", "is larger than memory"]);
+    }
+    let empty = tensor(float, b"K\x00", b"K\x03K\x00\x86", b"K\x01K\x01\x86");
+    assert_eq!(read(&archive(&empty, &[FOUR])).unwrap().tensors[0].tensor.dims(), [3, 0]);
+}
+
+#[test]
 fn tables_within_tables_without_end() {
     // A dictionary that is its own `model`, and one of ten dictionaries of ten, sixty deep.
     refused(&archive(b"\x80\x02}q\x00U\x05modelh\x00s.", &[]), &["no tensor in it"]);

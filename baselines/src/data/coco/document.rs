@@ -10,15 +10,18 @@ use serde::de::DeserializeOwned;
 use crate::data::coco::config::{CocoConfig, Overlap};
 use crate::data::coco::find::{Places, is_below};
 use crate::data::coco::json::{Annotation, Category, Document, Image, Segmentation};
+use crate::data::coco::polygon::check_crossings;
 use crate::data::coco::run_length::{check_sum, parse_characters};
 use crate::data::coco::{Coco, CocoImage};
-use crate::data::decode::read_file;
+use crate::data::decode::{MAX_PIXELS, image_size, read_file};
 use crate::data::mask::MAX_CLASSES;
 use crate::error::{Error, Result};
 
-/// The longest side of an image, and the most pixels. A mask needs memory for what the JSON says.
+/// The longest side of an image. A mask needs memory for what the JSON says.
 const MAX_SIDE: u64 = 1 << 16;
-const MAX_PIXELS: u64 = 1 << 27;
+
+/// An image with more pixels is compared with its file before any memory is taken; for all of them that would be slow.
+const LARGE: u64 = 1 << 22;
 
 /// An annotation that was checked.
 #[derive(Clone, Debug)]
@@ -153,6 +156,15 @@ fn open_image(image: &Image, places: &Places) -> Result<CocoImage> {
     let Some(path) = places.image(file_name) else {
         return wrong(format!("expected its file `{file_name}` in one of {}; it is in none", places.folders()));
     };
+    if width * height > LARGE {
+        let (own_width, own_height) = image_size(&path)?;
+        if [own_width as u64, own_height as u64] != [*width, *height] {
+            let file = path.display();
+            return wrong(format!(
+                "is {width} x {height} (width x height), its file {file} {own_width} x {own_height}"
+            ));
+        }
+    }
     Ok(CocoImage { name: name.to_string(), path, labels: Vec::new(), width: *width as usize, height: *height as usize })
 }
 
@@ -214,7 +226,7 @@ fn check(segmentation: &Segmentation, (height, width): (usize, usize)) -> Result
         Err(format!("size: expected that of its image, {height} x {width} (height x width), got {rows} x {columns}"))
     };
     match segmentation {
-        Segmentation::Polygons { .. } => Ok(()),
+        Segmentation::Polygons { points, ends } => check_crossings(points, ends, (height, width)),
         Segmentation::Runs { size, lengths } => {
             check_size(size)?;
             check_sum(lengths.iter().copied(), (height, width))

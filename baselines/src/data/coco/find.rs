@@ -2,6 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use crate::data::kind::has_extension;
 use crate::data::source::{DataSource, LabelSource};
 use crate::error::{Error, Result};
 
@@ -28,9 +29,7 @@ impl Places {
             return Err(Error::Config(format!("split: {reason}")));
         }
         let annotations = match &source.labels {
-            LabelSource::File(path) if path.extension().is_some_and(|extension| extension == "json") => {
-                if path.is_file() { path.clone() } else { root.join(path) }
-            }
+            LabelSource::File(path) if has_extension(path, "json") => source.file(path),
             _ => annotations_of(root, &source.split)?,
         };
         // `train` may have found `train2014`, whose images are in a folder of that name.

@@ -49,6 +49,36 @@ pub(super) fn runs_of_polygon(
     }
 }
 
+/// Crossings that polygons may have however small their image is.
+const ALWAYS_ALLOWED: usize = 1 << 20;
+
+/// Whether the polygons of an annotation cross few enough columns to be drawn: drawing keeps every crossing.
+///
+/// Edges that do not lie on each other cross columns in different places, so no shape crosses more often than its image
+/// has pixels, but for one that goes to and fro.
+pub(super) fn check_crossings(corners: &[[i32; 2]], ends: &[u32], size: (usize, usize)) -> Result<(), String> {
+    let (height, width) = size;
+    let most = (height * width).max(ALWAYS_ALLOWED);
+    if corners.len().saturating_mul(width) <= most {
+        return Ok(());
+    }
+    let image = Image { height, width };
+    let (mut start, mut crossings) = (0, 0_usize);
+    for &end in ends {
+        let polygon = &corners[start..end as usize];
+        for (from, to) in polygon.iter().zip(polygon.iter().cycle().skip(1)) {
+            crossings = crossings.saturating_add(image.columns(from[0].min(to[0]), from[0].max(to[0])).len());
+        }
+        start = end as usize;
+    }
+    if crossings <= most {
+        return Ok(());
+    }
+    Err(format!(
+        "polygons that cross columns of pixels {crossings} times, expected at most {most} for {height} x {width}"
+    ))
+}
+
 struct Image {
     height: usize,
     width: usize,

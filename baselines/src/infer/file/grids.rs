@@ -85,11 +85,14 @@ pub(super) fn decode(header: Header, tensors: &SafeTensors<'_>) -> Result<GridSe
             return Err(format!("tensor `{name}`: expected 3 axes, got shape {:?}", view.shape()));
         };
         let view = tensor(tensors, &name, &[classes.len(), height, width])?;
+        // Without classes there are no values, and sides may be anything.
+        let cells =
+            height.checked_mul(width).ok_or_else(|| format!("tensor `{name}`: is of {height} x {width} cells"))?;
         if view.dtype() != Dtype::F16 {
             return Err(format!("tensor `{name}`: expected dtype F16, got {}", view.dtype()));
         }
         let halves = view.data().as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes));
-        Ok(Grid { height, width, maps: values(halves, height * width, &exponents) })
+        Ok(Grid { height, width, maps: values(halves, cells, &exponents) })
     };
     let grids = (0..grids).map(grid).collect::<Result<Vec<_>, String>>()?;
     GridSeeds::new(classes, (height, width), source, grids).map_err(|err| err.to_string())

@@ -51,11 +51,12 @@ impl TensorRef {
         let mut at = self.offset;
         for _ in 0..self.len {
             values.push(storage[at]);
-            // The last side moves first; one that is through starts anew and moves the side before it.
+            // The last side moves first; one that is through starts anew and moves the side before it. No step leads
+            // beyond the last value, which is in the storage: behind it there may be no number.
             for (axis, index) in place.iter_mut().enumerate().rev() {
-                *index += 1;
-                at += self.stride[axis];
-                if *index < self.shape[axis] {
+                if *index + 1 < self.shape[axis] {
+                    *index += 1;
+                    at += self.stride[axis];
                     break;
                 }
                 at -= *index * self.stride[axis];
@@ -66,12 +67,13 @@ impl TensorRef {
     }
 
     fn is_contiguous(&self) -> bool {
+        // The product of some sides of a shape that was counted.
         let mut expected = 1;
         for (side, stride) in self.shape.iter().zip(&self.stride).rev() {
             if *side != 1 && *stride != expected {
                 return false;
             }
-            expected *= side;
+            expected *= (*side).max(1);
         }
         true
     }
