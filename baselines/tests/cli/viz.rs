@@ -93,12 +93,12 @@ fn refined_masks_are_found_where_the_program_puts_them() {
     succeeds(&mut program(&["crf", "--seeds", seeds(), "--data", text(data()), "--out", text(&crf)]));
     viz(&out, &["--predictions", text(&crf)]);
     let found = page(&out);
-    assert!(found.contains("CRF: model (") && found.contains(text(&crf.join("masks"))));
+    assert!(found.contains("CRF: background (power (alpha") && found.contains(text(&crf.join("masks"))));
     // The same from inside.
     let inside = place.path().join("inside");
     let args = ["viz", "--predictions", ".", "--data", text(data()), "--out", text(&inside)];
     succeeds(program(&args).current_dir(crf.join("masks")));
-    assert!(page(&inside).contains("CRF: model ("));
+    assert!(page(&inside).contains("CRF: background (power (alpha"));
     copy_all(&trained().seeds.join("png"), &crf.join("png"));
     let no = place.path().join("no");
     let args = ["viz", "--predictions", text(&crf), "--data", text(data()), "--out", text(&no)];
