@@ -10,8 +10,8 @@ use crate::data::{Dataset, VOID, read_mask};
 use crate::error::{Error, Result};
 use crate::eval::{ClassCounts, Confusion, Measures, OpenPixels, bootstrap_mean_iou, cross_fit};
 use crate::report::{Method, Number, Protocol, Repeat, Report, ScoreRule};
-use crate::run::protocol::{Manifest, SEED_MASKS, SEED_PNG, can_cross_fit, classes, protocol, without_held_out};
-use crate::run::{SEED_ARRAYS, SeedScores, array_path};
+use crate::run::protocol::{Manifest, can_cross_fit, classes, protocol, without_held_out};
+use crate::run::{SEED_ARRAYS, SEED_MASKS, SEED_PNG, SeedScores, array_path};
 
 /// Seed of the draws of images: the same evaluation gives the same intervals.
 const BOOTSTRAP_SEED: u64 = 0;

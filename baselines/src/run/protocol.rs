@@ -8,16 +8,7 @@ use crate::config::EvalConfig;
 use crate::data::{Dataset, color_map};
 use crate::error::{Error, Result};
 use crate::report::{Protocol, ReportClass};
-use crate::run::SEED_ARRAYS;
-
-/// Says how seeds were made, in a folder of them.
-const SEED_MANIFEST: &str = "seeds.json";
-/// Says how they were refined, in a folder of refined ones; replaces what the other says.
-const CRF_MANIFEST: &str = "crf.json";
-
-/// Folders of label maps inside a folder of seeds: as they are, and refined.
-pub(crate) const SEED_PNG: &str = "png";
-pub(crate) const SEED_MASKS: &str = "masks";
+use crate::run::{CRF_MANIFEST, SEED_ARRAYS, SEED_MANIFEST, SEED_MASKS, SEED_PNG};
 
 /// What is said where nobody recorded a random field.
 const NO_CRF: &str = "none recorded";
@@ -101,6 +92,7 @@ impl Manifest {
                     manifest.background_score = None;
                 }
             }
+            // Of refined seeds, and says of the others what it has to.
             if let Some(fields) = fields(&place.join(CRF_MANIFEST))? {
                 if let Some(Value::Object(seeds)) = fields.get("seeds_made_with") {
                     manifest.take(seeds);
@@ -199,7 +191,7 @@ fn crf_in_words(crf: &Value) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 mod tests {
-    use super::{Manifest, Protocol, SEED_MASKS, SEED_PNG};
+    use super::{CRF_MANIFEST, Manifest, Protocol, SEED_ARRAYS, SEED_MANIFEST, SEED_MASKS, SEED_PNG};
 
     fn of(files: &[(&str, &str)]) -> crate::Result<Protocol> {
         let folder = tempfile::tempdir().unwrap();
@@ -265,7 +257,7 @@ mod tests {
     fn saliency_is_known_wherever_it_came_in() {
         let folder = tempfile::tempdir().unwrap();
         let uses = |files: &[(&str, &str)], part: &str| {
-            ["seeds.json", "crf.json"].iter().for_each(|name| drop(std::fs::remove_file(folder.path().join(name))));
+            [SEED_MANIFEST, CRF_MANIFEST].iter().for_each(|name| drop(std::fs::remove_file(folder.path().join(name))));
             files.iter().for_each(|(name, text)| std::fs::write(folder.path().join(name), text).unwrap());
             let manifest = Manifest::read(&folder.path().join(part)).unwrap();
             let line = manifest.onto(Protocol::default()).line();
@@ -275,7 +267,7 @@ mod tests {
         let seam = r#"{"format": "candle-wsss-seeds/1", "infer": {"scales": [1]}, "uses_saliency": false}"#;
         let power = r#"{"background": {"power": {"alpha": 4.0}}}"#;
         let rules = r#"{"background": {"saliency": {"alpha": 4.0}}}"#;
-        for part in ["arrays", SEED_PNG, SEED_MASKS] {
+        for part in [SEED_ARRAYS, SEED_PNG, SEED_MASKS] {
             assert!(uses(&[("seeds.json", eps)], part) && !uses(&[("seeds.json", seam)], part), "{part}");
         }
         for (seeds, crf, expected) in [(eps, power, true), (seam, power, false), (seam, rules, true)] {

@@ -12,10 +12,10 @@ use crate::infer::{self, SeedMaps};
 use crate::report::{Protocol, SeedsPage, SeedsSource};
 use crate::run::evaluation::{expect_files, label_map_folder};
 use crate::run::protocol::{Manifest, classes, protocol};
-use crate::run::seed_job::{SEED_ARRAYS, array_path};
+use crate::run::seed_job::array_path;
 use crate::run::seeds::missing;
 use crate::run::viz_pictures::{galleries, write_overlays};
-use crate::run::{Interrupt, Progress};
+use crate::run::{Interrupt, Progress, SEED_ARRAYS};
 
 /// What to look at.
 #[derive(Debug)]
