@@ -80,11 +80,14 @@ fn soft_unaries_are_the_released_ones() {
 fn hard_labels_are_the_released_ones() {
     for case in Fixture::with_prefix("crf_label") {
         let (labels, num_labels) = (case.raw("labels"), case.count("n_labels"));
+        let mut checked = 0;
         for (name, iterations) in stored(&case, "q") {
             let crf = DenseCrf::new(&case.raw("img"), &hard(&case, "", iterations)).unwrap();
             let q = crf.label_posterior(&labels, num_labels).unwrap();
             check(&format!("{} {name}", case.name), &q, &case.raw(&name));
+            checked += 1;
         }
+        assert!(checked > 0, "{}: no beliefs", case.name);
         let crf = DenseCrf::new(&case.raw("img"), &hard(&case, "", case.count("iterations"))).unwrap();
         check_labels(&case.name, &crf.refine_labels(&labels, num_labels).unwrap(), &case.raw("argmax"));
         if case.has("q_used") {
@@ -105,17 +108,23 @@ fn hard_labels_are_the_released_ones() {
 fn thin_and_odd_images_are_the_released_ones() {
     for case in Fixture::own_with_prefix("lattice_") {
         let num_labels = case.count("n_labels");
+        let mut checked = 0;
         for (name, iterations) in stored(&case, "q_hard") {
             let crf = DenseCrf::new(&case.raw("img"), &hard(&case, "hard.", iterations)).unwrap();
             let q = crf.label_posterior(&case.raw("labels"), num_labels).unwrap();
             let want = case.raw(&name);
             check(&format!("{} {name}", case.name), &q.narrow(0, 0, want.dim(0).unwrap()).unwrap(), &want);
+            checked += 1;
         }
+        assert!(checked > 0, "{}: no beliefs of hard", case.name);
+        let mut checked = 0;
         for (name, iterations) in stored(&case, "q_soft") {
             let crf = DenseCrf::new(&case.raw("img"), &soft(&case, "soft.", iterations)).unwrap();
             let q = crf.soft(&case.raw("prob")).unwrap();
             let want = case.raw(&name);
             check(&format!("{} {name}", case.name), &q.narrow(0, 0, want.dim(0).unwrap()).unwrap(), &want);
+            checked += 1;
         }
+        assert!(checked > 0, "{}: no beliefs of soft", case.name);
     }
 }

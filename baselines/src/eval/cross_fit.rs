@@ -19,11 +19,17 @@ pub struct CrossFit {
 
 /// Image `i` belongs to fold `i mod folds`. The score of a fold is the best one of all other folds.
 ///
-/// The best point of a curve uses the ground truth it is measured with; this measure does not.
+/// The best point of a curve uses the ground truth it is measured with; this measure does not. `None` where there is
+/// nothing to choose by: all ground truth is in the images of one fold, or there is none.
 ///
 /// # Errors
 /// When there are fewer than two folds or fewer images than folds, or the histograms do not fit `like`.
-pub fn cross_fit(like: &Sweep, images: &[ImageHistogram], folds: usize, absent: AbsentClass) -> Result<CrossFit> {
+pub fn cross_fit(
+    like: &Sweep,
+    images: &[ImageHistogram],
+    folds: usize,
+    absent: AbsentClass,
+) -> Result<Option<CrossFit>> {
     if folds < 2 || images.len() < folds {
         let reason = format!("must be between 2 and the number of images, {}, is {folds}", images.len());
         return Err(Error::config("folds", reason).into());
@@ -39,8 +45,10 @@ pub fn cross_fit(like: &Sweep, images: &[ImageHistogram], folds: usize, absent: 
     for fold in 0..folds {
         let mut others = empty.clone();
         parts.iter().enumerate().filter(|(index, _)| *index != fold).try_for_each(|(_, part)| others.merge(part))?;
-        let best = others.curve().best(absent);
-        let best = best.ok_or_else(|| Error::value("cross fit", "no image has a pixel with ground truth"))?;
+        let curve = others.curve();
+        // Where absent classes count as zero, a best score is there without a pixel, and means nothing.
+        let is_judged = curve.points().first().is_some_and(|point| point.pixel_accuracy().is_some());
+        let Some(best) = curve.best(absent).filter(|_| is_judged) else { return Ok(None) };
         fit.thresholds.push(best.threshold);
         chosen.push(best.index);
     }
@@ -50,5 +58,5 @@ pub fn cross_fit(like: &Sweep, images: &[ImageHistogram], folds: usize, absent: 
             fit.images.push(counts.class_counts());
         }
     }
-    Ok(fit)
+    Ok(Some(fit))
 }

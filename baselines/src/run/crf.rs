@@ -1,7 +1,7 @@
 //! [`CrfJob`]: the seeds of a folder, refined into a folder of masks.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,21 +13,11 @@ use crate::data::{ImageSet, Mask, write_atomic, write_mask};
 use crate::error::{Error, Result};
 use crate::infer::read_seeds;
 use crate::run::folder::another_run;
-use crate::run::{Interrupt, Progress, Shard, array_path, create_folder};
+use crate::run::seed_job::{CRF_MANIFEST, SEED_MANIFEST, SEED_MASKS, array_path};
+use crate::run::{Interrupt, Progress, Shard, create_folder, seed_mask_path};
 use crate::settings;
 
-/// Name of the manifest inside a folder of refined seeds.
-pub const CRF_MANIFEST: &str = "crf.json";
-
 const FORMAT: &str = "candle-wsss-crf/1";
-const MASKS: &str = "masks";
-/// What `wsss seeds` says about its seeds.
-const SEED_MANIFEST: &str = "seeds.json";
-
-/// Refined mask of an image: a palette PNG.
-pub fn crf_mask_path(folder: &Path, name: &str) -> PathBuf {
-    folder.join(MASKS).join(format!("{name}.png"))
-}
 
 /// What decides the masks in a folder; not how the work was divided.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -100,7 +90,7 @@ impl CrfJob<'_> {
                     let out = self.out.display();
                     return Err(Error::Interrupted(format!("; masks finished by then are in {out}, see --resume")));
                 }
-                let path = crf_mask_path(self.out, self.images.name(index));
+                let path = seed_mask_path(self.out, self.images.name(index));
                 if self.resume && path.exists() {
                     kept.fetch_add(1, Ordering::Relaxed);
                 } else {
@@ -146,12 +136,12 @@ impl CrfJob<'_> {
     }
 
     fn open(&self, indices: &[usize]) -> Result<()> {
-        let (path, masks) = (self.out.join(CRF_MANIFEST), self.out.join(MASKS));
+        let (path, masks) = (self.out.join(CRF_MANIFEST), self.out.join(SEED_MASKS));
         let manifest = self.manifest()?;
         let joins = self.resume || self.shard.is_some();
         if joins && path.exists() {
             manifest.expect_in(&path)?;
-            let there = indices.iter().map(|index| crf_mask_path(self.out, self.images.name(*index)));
+            let there = indices.iter().map(|index| seed_mask_path(self.out, self.images.name(*index)));
             if let Some(path) = there.filter(|_| !self.resume).find(|path| path.exists()) {
                 return Err(Error::OutputExists(path));
             }
@@ -194,7 +184,7 @@ impl CrfJob<'_> {
 
     // A job that made nothing leaves nothing, unless other shards count on the folder.
     fn discard_empty(&self) {
-        if self.shard.is_none() && std::fs::remove_dir(self.out.join(MASKS)).is_ok() {
+        if self.shard.is_none() && std::fs::remove_dir(self.out.join(SEED_MASKS)).is_ok() {
             drop(std::fs::remove_file(self.out.join(CRF_MANIFEST)));
             drop(std::fs::remove_dir(self.out));
         }

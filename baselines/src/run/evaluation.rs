@@ -10,8 +10,8 @@ use crate::data::{Dataset, VOID, read_mask};
 use crate::error::{Error, Result};
 use crate::eval::{ClassCounts, Confusion, Measures, OpenPixels, bootstrap_mean_iou, cross_fit};
 use crate::report::{Method, Number, Protocol, Repeat, Report, ScoreRule};
-use crate::run::protocol::{Manifest, SEED_MASKS, SEED_PNG, can_cross_fit, classes, protocol};
-use crate::run::{SEED_ARRAYS, SeedScores, array_path};
+use crate::run::protocol::{Manifest, can_cross_fit, classes, protocol, without_held_out};
+use crate::run::{SEED_ARRAYS, SEED_MASKS, SEED_PNG, SeedScores, array_path};
 
 /// Seed of the draws of images: the same evaluation gives the same intervals.
 const BOOTSTRAP_SEED: u64 = 0;
@@ -61,16 +61,18 @@ pub fn evaluation(of: &Evaluated<'_>, scores: &SeedScores) -> Result<Report> {
         repeat.numbers.push(at_score(ScoreRule::Best, best.index)?);
     }
     repeat.numbers.push(at_score(ScoreRule::Fixed, curve.index_of(config.background_score)?)?);
-    if can_cross_fit(of.dataset, config) && curve.best(absent).is_some() {
-        let fit = cross_fit(scores.sweep(), &scores.images, config.folds, absent)?;
+    let is_split = can_cross_fit(of.dataset, config);
+    let fit = is_split.then(|| cross_fit(scores.sweep(), &scores.images, config.folds, absent)).transpose()?.flatten();
+    if let Some(fit) = &fit {
         let held_out = number(config, ScoreRule::HeldOut, fit.thresholds.clone(), &fit.confusion, &fit.images)?;
         repeat.numbers.push(held_out);
-        repeat = repeat.with_cross_fit(&fit, absent);
+        repeat = repeat.with_cross_fit(fit, absent);
     }
+    let whole = protocol(of.dataset, of.split, config);
     let own = Protocol {
         threshold_rule: "best: the background score with the highest mIoU on the evaluated split".to_string(),
         stage: "seeds as given".to_string(),
-        ..protocol(of.dataset, of.split, config)
+        ..if fit.is_some() { whole } else { without_held_out(whole) }
     };
     let thresholds = curve.thresholds().to_vec();
     let manifest = Manifest::read(&of.folder.join(SEED_ARRAYS))?;
@@ -159,7 +161,12 @@ pub fn score_label_maps(folder: &Path, dataset: &Dataset, open: OpenPixels) -> R
     Ok(LabelMapScores { confusion, images: images.iter().map(Confusion::class_counts).collect(), folder })
 }
 
-fn label_map_folder(folder: &Path, dataset: &Dataset) -> Result<PathBuf> {
+/// Where in a folder the label maps are: in itself, or in the one of `png/` and `masks/` that has some of the images.
+/// The folder itself where there are none at all.
+///
+/// # Errors
+/// When both have some.
+pub(crate) fn label_map_folder(folder: &Path, dataset: &Dataset) -> Result<PathBuf> {
     let has_any =
         |place: &Path| (0..dataset.len()).any(|index| place.join(format!("{}.png", dataset.name(index))).is_file());
     let parts: Vec<PathBuf> = [SEED_PNG, SEED_MASKS].map(|part| folder.join(part)).into();

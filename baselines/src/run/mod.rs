@@ -29,7 +29,7 @@ pub use attention::{
 };
 pub use build::{Model, build, from_checkpoint};
 pub use compare::{CompareOptions, compare};
-pub use crf::{CRF_MANIFEST, CrfJob, CrfOutcome, crf_mask_path};
+pub use crf::{CrfJob, CrfOutcome};
 pub use evaluation::{Evaluated, LabelMapScores, evaluation, expect_seeds, label_map_evaluation, score_label_maps};
 pub use events::{EVENTS_FOLDER, events_path};
 pub(crate) use folder::discard_unstarted;
@@ -40,8 +40,11 @@ pub use plan::check_plan;
 pub use pretrain::{PretrainSummary, expect_writable, pretrain};
 pub use progress::Progress;
 pub use report::CompareOutcome;
-pub use seed_job::{SEED_ARRAYS, SeedFolder, SeedJob, SeedOutputs, array_path, png_path, seed_mask_path};
-pub use seed_manifest::{SEED_MANIFEST, SeedManifest, SeedOrigin};
+pub use seed_job::{
+    CRF_MANIFEST, SEED_ARRAYS, SEED_MANIFEST, SEED_MASKS, SEED_PNG, SeedFolder, SeedJob, SeedOutputs, array_path,
+    png_path, seed_mask_path,
+};
+pub use seed_manifest::{SeedManifest, SeedOrigin};
 pub use seeds::{SeedScores, infer_seeds, infer_seeds_of, score_seeds};
 pub use shard::Shard;
 pub use training_page::training_page;

@@ -8,16 +8,7 @@ use crate::config::EvalConfig;
 use crate::data::{Dataset, color_map};
 use crate::error::{Error, Result};
 use crate::report::{Protocol, ReportClass};
-use crate::run::SEED_ARRAYS;
-
-/// Says how seeds were made, in a folder of them.
-const SEED_MANIFEST: &str = "seeds.json";
-/// Says how they were refined, in a folder of refined ones; replaces what the other says.
-const CRF_MANIFEST: &str = "crf.json";
-
-/// Folders of label maps inside a folder of seeds: as they are, and refined.
-pub(crate) const SEED_PNG: &str = "png";
-pub(crate) const SEED_MASKS: &str = "masks";
+use crate::run::{CRF_MANIFEST, SEED_ARRAYS, SEED_MANIFEST, SEED_MASKS, SEED_PNG};
 
 /// What is said where nobody recorded a random field.
 const NO_CRF: &str = "none recorded";
@@ -47,6 +38,14 @@ pub(crate) fn protocol(dataset: &Dataset, split: &str, config: &EvalConfig) -> P
     }
 }
 
+/// The same where images that should choose a score have no ground truth to choose it by.
+pub(crate) fn without_held_out(protocol: Protocol) -> Protocol {
+    // Too few images are no part of the rule from the start.
+    let is_ruled = !protocol.held_out_rule.is_empty();
+    let note = "no number, the images outside of one part have no ground truth to choose a score by";
+    Protocol { held_out_rule: if is_ruled { note.to_string() } else { String::new() }, ..protocol }
+}
+
 /// Whether there are images enough to choose the score of some on the others.
 pub(crate) fn can_cross_fit(dataset: &Dataset, config: &EvalConfig) -> bool {
     dataset.len() >= config.folds
@@ -68,7 +67,7 @@ pub(crate) struct Manifest {
     flip: bool,
     checkpoint: String,
     uses_saliency: bool,
-    /// Of the label maps.
+    /// Of label maps that were made at one; refined ones were not.
     pub(crate) background_score: Option<f64>,
 }
 
@@ -78,14 +77,22 @@ impl Manifest {
     /// # Errors
     /// When a file is there and is no JSON object.
     pub(crate) fn read(part: &Path) -> Result<Self> {
+        // A dot has no name, a link may have any: what is meant decides then.
+        let resolved = if is_part(part) { None } else { part.canonicalize().ok() };
+        let part = resolved.as_deref().unwrap_or(part);
         let mut manifest = Self::default();
         for place in part.parent().filter(|_| is_part(part)).into_iter().chain([part]) {
             if let Some(fields) = fields(&place.join(SEED_MANIFEST))? {
                 // Of all parts of a folder of seeds, only the refined masks went through it.
                 let refined = part.file_name().is_some_and(|name| name == SEED_MASKS);
-                manifest.crf = Some(crf_in_words(fields.get("crf").filter(|_| refined).unwrap_or(&Value::Null)));
                 manifest.take(&fields);
+                manifest.take_crf(fields.get("crf").filter(|_| refined).unwrap_or(&Value::Null));
+                if refined {
+                    // That of the other label maps there.
+                    manifest.background_score = None;
+                }
             }
+            // Of refined seeds, and says of the others what it has to.
             if let Some(fields) = fields(&place.join(CRF_MANIFEST))? {
                 if let Some(Value::Object(seeds)) = fields.get("seeds_made_with") {
                     manifest.take(seeds);
@@ -94,8 +101,7 @@ impl Manifest {
                 }
                 manifest.take(&fields);
                 if let Some(crf) = fields.get("crf") {
-                    manifest.crf = Some(crf_in_words(crf));
-                    manifest.uses_saliency |= mentions(crf, "saliency");
+                    manifest.take_crf(crf);
                 }
             }
         }
@@ -114,14 +120,18 @@ impl Manifest {
         if let Some(checkpoint) = of("checkpoint").and_then(Value::as_str) {
             self.checkpoint = checkpoint.to_string();
         }
-        if let Some(saliency) = of("uses_saliency").or_else(|| of("saliency")).and_then(Value::as_bool) {
-            self.uses_saliency = saliency;
-        }
+        self.uses_saliency |= fields.get("uses_saliency").and_then(Value::as_bool).unwrap_or(false);
         self.background_score = of("background_score").and_then(Value::as_f64).or(self.background_score);
         if fields.get("attention").is_some_and(|attention| !attention.is_null()) {
             // No network was run at any scale.
             (self.scales, self.flip) = (Vec::new(), false);
         }
+    }
+
+    // Saliency may come in here, too.
+    fn take_crf(&mut self, crf: &Value) {
+        self.crf = Some(crf_in_words(crf));
+        self.uses_saliency |= mentions(crf, "saliency");
     }
 
     /// Puts it into a protocol.
@@ -181,7 +191,7 @@ fn crf_in_words(crf: &Value) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 mod tests {
-    use super::{Manifest, Protocol, SEED_MASKS, SEED_PNG};
+    use super::{CRF_MANIFEST, Manifest, Protocol, SEED_ARRAYS, SEED_MANIFEST, SEED_MASKS, SEED_PNG};
 
     fn of(files: &[(&str, &str)]) -> crate::Result<Protocol> {
         let folder = tempfile::tempdir().unwrap();
@@ -198,7 +208,8 @@ mod tests {
 
     #[test]
     fn a_folder_says_how_it_was_made() {
-        let seeds = ("seeds.json", r#"{"scales": [0.5, 1], "flip": true, "checkpoint": "run/c", "saliency": true}"#);
+        let seeds =
+            ("seeds.json", r#"{"scales": [0.5, 1], "flip": true, "checkpoint": "run/c", "uses_saliency": true}"#);
         let protocol = of(&[seeds]).unwrap();
         assert_eq!((protocol.scales, protocol.flip), (vec![0.5, 1.0], true));
         assert_eq!((protocol.crf.as_str(), protocol.checkpoint.as_str()), ("none", "run/c"));
@@ -219,7 +230,7 @@ mod tests {
         let read = |part: &str| Manifest::read(&folder.path().join(part)).unwrap();
         for (part, crf) in [("arrays", "none"), (SEED_PNG, "none"), (SEED_MASKS, "rounds 10")] {
             let manifest = read(part);
-            assert_eq!(manifest.background_score, Some(0.3));
+            assert_eq!(manifest.background_score, (part != SEED_MASKS).then_some(0.3), "{part}");
             let protocol = manifest.onto(Protocol::default());
             assert_eq!((protocol.crf.as_str(), protocol.scales, protocol.flip), (crf, vec![1.0, 2.0], true), "{part}");
         }
@@ -240,6 +251,47 @@ mod tests {
         let protocol = manifest.onto(Protocol::default());
         assert_eq!((protocol.scales, protocol.flip, protocol.checkpoint.as_str()), (vec![1.0, 2.0], true, "abc"));
         assert!(protocol.crf.contains("model (iterations 10)") && protocol.uses_saliency, "{}", protocol.crf);
+    }
+
+    #[test]
+    fn saliency_is_known_wherever_it_came_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let uses = |files: &[(&str, &str)], part: &str| {
+            [SEED_MANIFEST, CRF_MANIFEST].iter().for_each(|name| drop(std::fs::remove_file(folder.path().join(name))));
+            files.iter().for_each(|(name, text)| std::fs::write(folder.path().join(name), text).unwrap());
+            let manifest = Manifest::read(&folder.path().join(part)).unwrap();
+            let line = manifest.onto(Protocol::default()).line();
+            line.contains("uses saliency")
+        };
+        let eps = r#"{"format": "candle-wsss-seeds/1", "infer": {"scales": [1]}, "uses_saliency": true}"#;
+        let seam = r#"{"format": "candle-wsss-seeds/1", "infer": {"scales": [1]}, "uses_saliency": false}"#;
+        let power = r#"{"background": {"power": {"alpha": 4.0}}}"#;
+        let rules = r#"{"background": {"saliency": {"alpha": 4.0}}}"#;
+        for part in [SEED_ARRAYS, SEED_PNG, SEED_MASKS] {
+            assert!(uses(&[("seeds.json", eps)], part) && !uses(&[("seeds.json", seam)], part), "{part}");
+        }
+        for (seeds, crf, expected) in [(eps, power, true), (seam, power, false), (seam, rules, true)] {
+            let refined = format!("{{\"crf\": {crf}, \"seeds_made_with\": {seeds}}}");
+            assert_eq!(uses(&[("crf.json", &refined)], SEED_MASKS), expected, "{refined}");
+        }
+        // Refined on the way: what stands beside the masks does not know of it.
+        let on_the_way = format!("{{\"crf\": {rules}, \"uses_saliency\": false}}");
+        assert!(uses(&[("seeds.json", &on_the_way)], SEED_MASKS) && !uses(&[("seeds.json", &on_the_way)], SEED_PNG));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_has_the_name_it_is_meant_by() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("seeds.json"), r#"{"crf": {"rounds": 10}}"#).unwrap();
+        let (masks, link) = (folder.path().join(SEED_MASKS), folder.path().join("refined"));
+        std::fs::create_dir(&masks).unwrap();
+        std::os::unix::fs::symlink(&masks, &link).unwrap();
+        for path in [masks.clone(), masks.join("."), masks.join("../masks"), masks.join("x/..").join("."), link] {
+            std::fs::create_dir_all(masks.join("x")).unwrap();
+            let crf = Manifest::read(&path).unwrap().onto(Protocol::default()).crf;
+            assert_eq!(crf, "rounds 10", "{}", path.display());
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::run::compare::{CompareOptions, mean_times};
 use crate::run::job::StepRecord;
 use crate::run::pictures::galleries;
 use crate::run::plan::Plan;
-use crate::run::protocol::{classes, protocol};
+use crate::run::protocol::{classes, protocol, without_held_out};
 use crate::run::seeds::SeedScores;
 use crate::train::StepTimes;
 
@@ -64,7 +64,11 @@ pub(crate) fn build_report(options: &CompareOptions<'_>, comparison: &Comparison
     // Everything but the fixed score and inference is the same under all baselines.
     let first = &plan.columns[0].config;
     let whole = if plan.columns.len() > 1 { options.config } else { first };
+    let methods: Vec<Method> = (0..plan.cells.len()).map(|cell| method(comparison, cell)).collect::<Result<_>>()?;
+    // It depends on the ground truth alone: all have the number or none.
+    let is_held_out = methods.iter().flat_map(|method| &method.repeats).any(|repeat| repeat.cross_fitted.is_some());
     let protocol = protocol(&options.dataset, options.split, &first.eval);
+    let protocol = if is_held_out { protocol } else { without_held_out(protocol) };
     let report = Report {
         title: headline(options, plan),
         protocol: Protocol {
@@ -78,7 +82,7 @@ pub(crate) fn build_report(options: &CompareOptions<'_>, comparison: &Comparison
         },
         classes: classes(&options.dataset),
         thresholds: first.eval.thresholds.thresholds()?,
-        methods: (0..plan.cells.len()).map(|cell| method(comparison, cell)).collect::<Result<_>>()?,
+        methods,
         left_out: plan.left_out.clone(),
         galleries: galleries(options, comparison)?,
         config: whole.to_toml()?,
@@ -170,8 +174,9 @@ fn timings(options: &CompareOptions<'_>, comparison: &Comparison<'_>) -> Vec<(St
 
 fn repeat(unit: &Unit, eval: &EvalConfig) -> Result<Repeat> {
     let mut repeat = Repeat::from_curve(unit.seed, &unit.scores.curve, eval.background_score, eval.absent_class)?;
-    if unit.scores.images.len() >= eval.folds && unit.scores.curve.best(eval.absent_class).is_some() {
-        let fit = cross_fit(unit.scores.sweep(), &unit.scores.images, eval.folds, eval.absent_class)?;
+    if unit.scores.images.len() >= eval.folds
+        && let Some(fit) = cross_fit(unit.scores.sweep(), &unit.scores.images, eval.folds, eval.absent_class)?
+    {
         repeat = repeat.with_cross_fit(&fit, eval.absent_class);
     }
     repeat.losses = losses(&unit.history);

@@ -10,14 +10,19 @@ use crate::data::{ImageSet, Mask, write_mask, write_npy_maps};
 use crate::error::{Error, Result};
 use crate::infer::{self, GridSeeds, Precision, SeedMaps};
 use crate::run::in_turn::for_each_in_turn;
-use crate::run::seed_manifest::{SEED_MANIFEST, SeedManifest};
+use crate::run::seed_manifest::SeedManifest;
 use crate::run::{Interrupt, Progress, Shard};
 
+/// Name of the file inside a folder of seeds that says what they were made with.
+pub const SEED_MANIFEST: &str = "seeds.json";
+/// Name of the file inside a folder of refined seeds that says what they were made with.
+pub const CRF_MANIFEST: &str = "crf.json";
 /// Name of the folder of compact arrays inside a folder of seeds.
 pub const SEED_ARRAYS: &str = "arrays";
-
-const SEED_PNG: &str = "png";
-const SEED_MASKS: &str = "masks";
+/// Name of the folder of label maps inside a folder of seeds.
+pub const SEED_PNG: &str = "png";
+/// Name of the folder of refined masks inside a folder of seeds, and of refined seeds.
+pub const SEED_MASKS: &str = "masks";
 
 /// Compact arrays of a seed folder.
 pub fn array_path(folder: &Path, name: &str) -> PathBuf {

@@ -13,12 +13,9 @@ use crate::data::{ImageSet, UNFINISHED, write_atomic_new};
 use crate::error::{Error, Result};
 use crate::infer::InferConfig;
 use crate::run::folder::another_run;
-use crate::run::seed_job::SeedOutputs;
+use crate::run::seed_job::{SEED_MANIFEST, SeedOutputs};
 use crate::settings;
 use crate::train::checkpoint::CheckpointInfo;
-
-/// Name of the manifest inside a folder of seeds.
-pub const SEED_MANIFEST: &str = "seeds.json";
 
 const FORMAT: &str = "candle-wsss-seeds/1";
 

@@ -10,12 +10,12 @@ use crate::error::{Error, Result};
 use crate::eval::{AbsentClass, Confusion, Curve, ImageHistogram, Sweep};
 use crate::infer::{self, SeedMaps};
 use crate::report::{Protocol, SeedsPage, SeedsSource};
-use crate::run::evaluation::expect_files;
+use crate::run::evaluation::{expect_files, label_map_folder};
 use crate::run::protocol::{Manifest, classes, protocol};
-use crate::run::seed_job::{array_path, png_path};
+use crate::run::seed_job::array_path;
 use crate::run::seeds::missing;
 use crate::run::viz_pictures::{galleries, write_overlays};
-use crate::run::{Interrupt, Progress};
+use crate::run::{Interrupt, Progress, SEED_ARRAYS};
 
 /// What to look at.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub struct VizOptions<'a> {
 pub struct VizSource {
     /// Its name on the page.
     pub name: String,
-    /// The folder: with `arrays/` in it for seeds; of palette PNG files for masks, or with `png/` in it.
+    /// The folder: with `arrays/` in it for seeds; of palette PNG files for masks, or with `png/` or `masks/` in it.
     pub folder: PathBuf,
     /// Which of the two it is.
     pub kind: SourceKind,
@@ -102,6 +102,8 @@ pub fn viz(options: &VizOptions<'_>, folder: &Path, progress: &Progress, interru
         return Err(Error::Config("rows: must be at least 1, is 0".to_string()));
     }
     // Before anything is read: an empty or half-filled folder should not show after minutes.
+    let settled = options.sources.iter().map(|source| source.settled(options.dataset)).collect::<Result<Vec<_>>>()?;
+    let options = &VizOptions { sources: &settled, ..*options };
     for source in options.sources {
         let what = if source.kind == SourceKind::Seeds { "seeds" } else { "label maps" };
         expect_files(&source.folder, options.dataset, what, |name| source.path(name))?;
@@ -121,8 +123,9 @@ pub fn viz(options: &VizOptions<'_>, folder: &Path, progress: &Progress, interru
     for of in &looked {
         facts.push((of.source.name.clone(), of.source.origin()?));
         if of.void > 0 {
-            let note = format!("{} pixels without a label in its masks count as background", of.void);
-            facts.push((String::new(), note));
+            let note = "pixels without a label in its masks count as background; wsss eval refuses them unless \
+                        eval.open_pixels says otherwise";
+            facts.push((String::new(), format!("{} {note}", of.void)));
         }
     }
     let absent = match options.eval.absent_class {
@@ -168,17 +171,30 @@ fn labelled(dataset: &Dataset) -> Vec<usize> {
 impl VizSource {
     // Where it is, and what it says of how it was made.
     fn origin(&self) -> Result<String> {
-        let made = Manifest::read(&self.folder)?.onto(Protocol::default());
+        let part = match self.kind {
+            SourceKind::Seeds => self.folder.join(SEED_ARRAYS),
+            SourceKind::Masks => self.folder.clone(),
+        };
+        let made = Manifest::read(&part)?.onto(Protocol::default());
         let versions = made.versions();
         let scales = if versions.is_empty() { versions } else { format!(", scales {versions}") };
-        Ok(format!("{}, CRF: {}{scales}", self.folder.display(), made.crf))
+        let saliency = if made.uses_saliency { ", uses saliency" } else { "" };
+        Ok(format!("{}, CRF: {}{scales}{saliency}", self.folder.display(), made.crf))
+    }
+
+    // With the folder its files are in.
+    fn settled(&self, dataset: &Dataset) -> Result<Self> {
+        let folder = match self.kind {
+            SourceKind::Seeds => self.folder.clone(),
+            SourceKind::Masks => label_map_folder(&self.folder, dataset)?,
+        };
+        Ok(Self { folder, ..self.clone() })
     }
 
     /// File of an image.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         match self.kind {
             SourceKind::Seeds => array_path(&self.folder, name),
-            SourceKind::Masks if self.folder.join("png").is_dir() => png_path(&self.folder, name),
             SourceKind::Masks => self.folder.join(format!("{name}.png")),
         }
     }
@@ -253,8 +269,10 @@ fn look(options: &VizOptions<'_>, source: &VizSource, progress: &Progress, inter
         bar.inc(1);
         counted
     });
-    let images: Vec<Counted> = images.collect::<Result<_>>()?;
+    // All are looked at, and the first bad one in the list's order is reported, whatever the threads do.
+    let images: Vec<Result<Counted>> = images.collect();
     bar.finish_and_clear();
+    let images = images.into_iter().collect::<Result<Vec<_>>>()?;
     let void = images.iter().map(|image| image.void).sum();
     if !dataset.has_masks() {
         return Ok(Looked { void, ..without_truth(source, fixed, &images, dataset.class_names().len() + 1) });

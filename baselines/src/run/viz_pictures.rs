@@ -166,7 +166,7 @@ pub(crate) fn write_overlays(
         std::fs::create_dir_all(place(of)).map_err(Error::io(place(of)))?;
     }
     let bar = progress.bar(OVERLAYS_FOLDER, images.len());
-    let written = images.par_iter().try_for_each(|&index| {
+    let written = images.par_iter().map(|&index| {
         if interrupt.asked() {
             return Err(Error::Interrupted(format!("; overlays drawn by then are in {}", folder.display())));
         }
@@ -179,8 +179,10 @@ pub(crate) fn write_overlays(
         bar.inc(1);
         Ok(())
     });
+    let written: Vec<Result<()>> = written.collect();
     bar.finish_and_clear();
-    written
+    // The first bad one in the list's order, whatever the threads do.
+    written.into_iter().collect()
 }
 
 fn write_png(path: &Path, image: &RgbImage) -> Result<()> {

@@ -161,7 +161,11 @@ fn pixels_left_open() {
     let place = folder();
     let flat = predictions(place.path());
     let path = flat.join("train_000002.png");
-    let mut mask = read_mask(&path).unwrap();
+    // Labelled as the ground truth, so that there is something right to leave open.
+    let truth = read_mask(data().join("SegmentationClass/train_000002.png")).unwrap();
+    let mut mask = truth.clone();
+    mask.data.iter_mut().filter(|label| **label == 255).for_each(|label| *label = 0);
+    write_mask(&path, &mask).unwrap();
     let accuracy = |open: &str| {
         let setting = format!("eval.open_pixels={open}");
         let args = ["eval", "--predictions", text(&flat), "--data", text(data()), "--json", "--set", &setting];
@@ -172,7 +176,6 @@ fn pixels_left_open() {
     let whole = accuracy("background").0;
     assert_eq!(accuracy("ignored").0, whole);
     // A pixel that was right, and no background, is wrong as background and gone when it is not judged.
-    let truth = read_mask(data().join("SegmentationClass/train_000002.png")).unwrap();
     for (label, truth) in mask.data.iter_mut().zip(&truth.data) {
         *label = if *label == *truth && *truth != 0 { 255 } else { *label };
     }
@@ -182,6 +185,51 @@ fn pixels_left_open() {
     assert!(background.0 < whole && background.1.contains("count as background"), "{background:?}, {whole}");
     assert!(ignored.0 > background.0 && ignored.1.contains("not judged"), "{ignored:?}");
     refuses(&flat, &["train_000002.png", "has value 255"]);
+}
+
+#[test]
+fn what_the_program_says_of_its_own_label_maps() {
+    let place = folder();
+    let (seeds, crf) = (place.path().join("seeds"), place.path().join("crf"));
+    let checkpoint = trained().checkpoint();
+    let both = ["seeds", "--checkpoint", text(&checkpoint), "--data", text(data()), "--out", text(&seeds), "--crf"];
+    succeeds(&mut program(&both));
+    let alone = ["crf", "--seeds", text(&trained().seeds), "--data", text(data()), "--out", text(&crf)];
+    succeeds(program(&alone).args(["--alpha", "4"]));
+    let table =
+        |folder: &Path| succeeds(&mut program(&["eval", "--predictions", text(folder), "--data", text(data())]));
+    let plain = table(&seeds.join("png"));
+    assert!(plain.contains("background score 0.26") && plain.contains("CRF: none"), "{plain}");
+    for folder in [seeds.join("masks"), crf.clone(), crf.join("masks")] {
+        let refined = table(&folder);
+        assert!(!refined.contains("background score") && refined.contains("power (alpha 4"), "{refined}");
+    }
+    refuses(&seeds, &["label maps in png and in masks"]);
+}
+
+#[test]
+fn ground_truth_in_one_part_only() {
+    let place = folder();
+    let data = data_copy(place.path());
+    // Image i is in part i mod 2.
+    for index in (0..16).step_by(2) {
+        let path = data.join(format!("SegmentationClass/train_{index:06}.png"));
+        let mask = read_mask(&path).unwrap();
+        write_mask(&path, &Mask { data: vec![255; mask.data.len()], ..mask }).unwrap();
+    }
+    for absent in ["skipped", "as_zero"] {
+        let setting = format!("eval.absent_class={absent}");
+        let args = ["eval", "--seeds", text(&trained().seeds), "--data", text(&data), "--set", &setting];
+        let table = succeeds(&mut program(&args));
+        assert!(table.contains("held out: no number, the images outside of one part have no ground truth"), "{table}");
+        let rules: Vec<Value> =
+            numbers(&succeeds(program(&args).arg("--json"))).iter().map(|number| number["rule"].clone()).collect();
+        assert_eq!(rules, ["best", "fixed"]);
+    }
+    let out = place.path().join("out");
+    let args = ["compare", "--data", text(&data), "--out", text(&out), "--repeats", "1", "--regularizers", "none,hsc"];
+    let stdout = succeeds(&mut tiny(&args, &["eval.absent_class=skipped"]));
+    assert!(stdout.contains("held out: no number") && !stdout.contains("mIoU held out"), "{stdout}");
 }
 
 #[test]
@@ -204,6 +252,12 @@ fn one_folder_or_the_other() {
     std::fs::write(seeds.join("seeds.json"), manifest).unwrap();
     let table = succeeds(&mut program(&masks));
     assert!(table.contains("CRF: iterations 10") && table.contains("scales 0.5/1 and mirrored"), "{table}");
+    // Named by where one is.
+    let here = ["eval", "--predictions", ".", "--data", data_text];
+    let table = succeeds(program(&here).current_dir(&refined));
+    assert!(table.contains("CRF: iterations 10"), "{table}");
+    let table = succeeds(program(&here).current_dir(seeds.join("png")));
+    assert!(table.contains("CRF: none,"), "{table}");
     std::fs::write(seeds.join("seeds.json"), "{").unwrap();
     fails(&mut program(&masks), 3, &["seeds.json", "expected a JSON object"]);
 }

@@ -87,6 +87,43 @@ fn several_side_by_side_and_overlays_as_files() {
 }
 
 #[test]
+fn refined_masks_are_found_where_the_program_puts_them() {
+    let place = folder();
+    let (crf, out) = (place.path().join("crf"), place.path().join("out"));
+    succeeds(&mut program(&["crf", "--seeds", seeds(), "--data", text(data()), "--out", text(&crf)]));
+    viz(&out, &["--predictions", text(&crf)]);
+    let found = page(&out);
+    assert!(found.contains("CRF: background (power (alpha") && found.contains(text(&crf.join("masks"))));
+    // The same from inside.
+    let inside = place.path().join("inside");
+    let args = ["viz", "--predictions", ".", "--data", text(data()), "--out", text(&inside)];
+    succeeds(program(&args).current_dir(crf.join("masks")));
+    assert!(page(&inside).contains("CRF: background (power (alpha"));
+    copy_all(&trained().seeds.join("png"), &crf.join("png"));
+    let no = place.path().join("no");
+    let args = ["viz", "--predictions", text(&crf), "--data", text(data()), "--out", text(&no)];
+    fails_without(&no, &mut program(&args), 3, &["label maps in png and in masks; name one of them"]);
+}
+
+#[test]
+fn the_first_bad_file_is_named_on_any_number_of_threads() {
+    let place = folder();
+    let own = place.path().join("own");
+    copy_all(&trained().seeds, &own);
+    for index in [2, 5, 9, 14] {
+        std::fs::write(own.join(format!("arrays/train_{index:06}.safetensors")), "no seeds").unwrap();
+        std::fs::write(own.join(format!("png/train_{index:06}.png")), "no mask").unwrap();
+    }
+    for (flag, file) in [("--seeds", "train_000002.safetensors"), ("--predictions", "train_000002.png")] {
+        for threads in ["1", "3", "8"] {
+            let out = place.path().join("out");
+            let args = ["viz", flag, text(&own), "--data", text(data()), "--out", text(&out)];
+            fails_without(&out, program(&args).env("RAYON_NUM_THREADS", threads), 3, &[file]);
+        }
+    }
+}
+
+#[test]
 fn without_masks_there_are_pictures_still() {
     let place = folder();
     let root = data_copy(place.path());
@@ -181,7 +218,7 @@ fn void_in_masks_is_drawn_and_counted_as_background() {
     let out = place.path().join("out");
     succeeds(&mut program(&["viz", "--predictions", text(&own), "--data", text(&root), "--out", text(&out)]));
     let note = format!("{} pixels without a label in its masks count as background", mask.data.len());
-    assert!(page(&out).contains(&note));
+    assert!(page(&out).contains(&note) && page(&out).contains("eval.open_pixels"));
 }
 
 #[test]

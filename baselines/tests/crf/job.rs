@@ -4,7 +4,7 @@ use std::path::Path;
 
 use candle_wsss_baselines::crf::CrfConfig;
 use candle_wsss_baselines::data::{ImageSet, read_mask};
-use candle_wsss_baselines::run::{CRF_MANIFEST, CrfJob, CrfOutcome, Interrupt, Progress, Shard, crf_mask_path};
+use candle_wsss_baselines::run::{CRF_MANIFEST, CrfJob, CrfOutcome, Interrupt, Progress, Shard, seed_mask_path};
 use candle_wsss_baselines::{Error, Result};
 
 use crate::cli::workbench::{assert_same_files, copy_all, data, files, folder, trained};
@@ -31,7 +31,7 @@ fn threads_and_shards_change_no_byte() {
     let mut pixels = 0;
     for index in 0..images.len() {
         let (mask, image) =
-            (read_mask(crf_mask_path(&whole, images.name(index))).unwrap(), images.image(index).unwrap());
+            (read_mask(seed_mask_path(&whole, images.name(index))).unwrap(), images.image(index).unwrap());
         assert_eq!((mask.width, mask.height), (image.width() as usize, image.height() as usize));
         assert!(mask.classes().iter().all(|class| images.labels(index).contains(class)));
         pixels += mask.data.len() as u64;
@@ -52,7 +52,7 @@ fn resumed_and_refused() {
     let (out, other) = (place.path().join("out"), place.path().join("other"));
     run(&job(&images, seeds, &out)).unwrap();
     copy_all(&out, &other);
-    std::fs::remove_file(crf_mask_path(&out, images.name(1))).unwrap();
+    std::fs::remove_file(seed_mask_path(&out, images.name(1))).unwrap();
     assert!(matches!(run(&job(&images, seeds, &out)), Err(Error::OutputExists(_))));
     let outcome = run(&CrfJob { resume: true, ..job(&images, seeds, &out) }).unwrap();
     assert_eq!((outcome.made, outcome.kept), (1, images.len() - 1));

@@ -178,7 +178,7 @@ fn held_out_images_add_up() {
             sweep.image(&truth, &maps).unwrap()
         })
         .collect();
-    let fit = cross_fit(&sweep, &histograms, 2, AbsentClass::AsZero).unwrap();
+    let fit = cross_fit(&sweep, &histograms, 2, AbsentClass::AsZero).unwrap().unwrap();
     assert_eq!((fit.thresholds.len(), fit.images.len()), (2, 7));
     let sums =
         |pick: fn(&ClassCounts) -> &[u64], class: usize| fit.images.iter().map(|image| pick(image)[class]).sum::<u64>();

@@ -143,7 +143,7 @@ fn cross_fitting_never_uses_an_image_to_choose_its_own_score() {
     let images: Vec<_> = (0..9).map(|seed| random_image(seed, 4, (6, 6))).collect();
     let empty = Sweep::new(4, vec![0.0, 0.25, 0.45, 0.65, 0.85]).unwrap();
     let histograms: Vec<_> = images.iter().map(|(truth, maps)| empty.image(truth, maps).unwrap()).collect();
-    let fit = cross_fit(&empty, &histograms, 3, AbsentClass::Skipped).unwrap();
+    let fit = cross_fit(&empty, &histograms, 3, AbsentClass::Skipped).unwrap().unwrap();
     let mut want = Confusion::new(4);
     for fold in 0..3 {
         let mut others = empty.clone();
@@ -161,4 +161,25 @@ fn cross_fitting_never_uses_an_image_to_choose_its_own_score() {
     assert_eq!(fit.confusion, want);
     assert!(cross_fit(&empty, &histograms, 1, AbsentClass::Skipped).is_err());
     assert!(cross_fit(&empty, &histograms, 10, AbsentClass::Skipped).is_err());
+}
+
+#[test]
+fn without_ground_truth_elsewhere_no_score_is_chosen() {
+    let empty = Sweep::new(4, vec![0.0, 0.25, 0.45]).unwrap();
+    let histograms = |judged: &dyn Fn(u64) -> bool| -> Vec<_> {
+        (0..6)
+            .map(|seed| {
+                let (truth, maps) = random_image(seed, 4, (6, 6));
+                let truth = if judged(seed) { truth } else { vec![255; truth.len()] };
+                empty.image(&truth, &maps).unwrap()
+            })
+            .collect()
+    };
+    for absent in [AbsentClass::Skipped, AbsentClass::AsZero] {
+        let fit = |judged: &dyn Fn(u64) -> bool, folds| cross_fit(&empty, &histograms(judged), folds, absent).unwrap();
+        assert_eq!(fit(&|_| false, 2), None);
+        assert_eq!(fit(&|image| image % 2 == 0, 2), None, "the other part is void");
+        assert_eq!(fit(&|image| image % 3 == 1, 3), None, "the other parts are void");
+        assert!(fit(&|image| image % 3 != 1, 3).is_some() && fit(&|image| image < 2, 2).is_some());
+    }
 }

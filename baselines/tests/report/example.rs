@@ -127,7 +127,7 @@ fn evaluate(method: usize, scenes: &[Scene]) -> Evaluated {
             reason: "no foreground class in the batch".to_string(),
             steps: 3 + seed as usize,
         };
-        let cross_fitted = cross_fit(&empty, &images, 4, AbsentClass::AsZero).unwrap().confusion;
+        let cross_fitted = cross_fit(&empty, &images, 4, AbsentClass::AsZero).unwrap().unwrap().confusion;
         evaluated.repeats.push(Repeat {
             cross_fitted: cross_fitted.mean_iou(AbsentClass::AsZero),
             losses: losses(seed + 10 * method as u64, method > 0, method == 1),

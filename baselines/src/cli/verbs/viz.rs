@@ -17,7 +17,7 @@ pub struct VizArgs {
     /// Folder of seeds, as `wsss seeds` wrote it, or NAME=DIR; may come several times
     #[arg(long, value_name = "[NAME=]DIR", required_unless_present = "predictions")]
     pub seeds: Vec<String>,
-    /// Folder of masks as palette PNG files, of `wsss crf` or another tool, or NAME=DIR; may come several times
+    /// Folder of masks as palette PNG files, of `wsss crf` or another tool, itself or its png/ or masks/, or NAME=DIR; may come several times
     #[arg(long, value_name = "[NAME=]DIR")]
     pub predictions: Vec<String>,
     /// Data set
