@@ -87,7 +87,7 @@ fn hard_labels_are_the_released_ones() {
             check(&format!("{} {name}", case.name), &q, &case.raw(&name));
             checked += 1;
         }
-        assert!(checked > 0, "{}: no beliefs", case.name);
+        assert!(checked > 0 || case.has("q_used"), "{}: no beliefs", case.name);
         let crf = DenseCrf::new(&case.raw("img"), &hard(&case, "", case.count("iterations"))).unwrap();
         check_labels(&case.name, &crf.refine_labels(&labels, num_labels).unwrap(), &case.raw("argmax"));
         if case.has("q_used") {
