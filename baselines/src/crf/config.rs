@@ -83,8 +83,8 @@ pub struct CrfConfig {
     pub background: Background,
     /// Which labels enter.
     pub labels: CrfLabels,
-    /// Classes of the data set, without the background, where all of them enter. `wsss crf` asks the data set without
-    /// it, the library takes VOC's twenty.
+    /// Classes of the data set, without the background, where all of them enter. The program asks the data set without
+    /// it ([`Self::for_classes`]), the library takes VOC's twenty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub num_classes: Option<usize>,
     /// Order in which colours enter.
@@ -146,6 +146,21 @@ impl CrfConfig {
     /// Labels of the data set, the background included.
     pub(super) fn data_set_labels(&self) -> usize {
         self.num_classes.unwrap_or(VOC_CLASSES.len()) + 1
+    }
+
+    /// For a data set of so many classes, the background not counted: all of them enter, where all of a data set do.
+    ///
+    /// # Errors
+    /// When `num_classes` is set to another number.
+    pub fn for_classes(self, count: usize) -> Result<Self> {
+        match self.num_classes {
+            _ if self.labels == CrfLabels::Present => Ok(self),
+            Some(other) if other != count => {
+                let reason = format!("must be the classes of the data set, {count}, is {other}");
+                Err(Error::config("crf.num_classes", reason).into())
+            }
+            _ => Ok(Self { num_classes: Some(count), ..self }),
+        }
     }
 
     /// Whether a saliency map is needed.

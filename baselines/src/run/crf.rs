@@ -1,21 +1,21 @@
 //! [`CrfJob`]: the seeds of a folder, refined into a folder of masks.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::crf::{CrfConfig, SeedRefiner};
-use crate::data::{ImageSet, Mask, write_atomic, write_mask};
+use crate::crf::CrfConfig;
+use crate::data::{ImageSet, Mask, write_mask};
 use crate::error::{Error, Result};
 use crate::infer::read_seeds;
-use crate::run::folder::another_run;
+use crate::run::in_turn::for_each_in_turn;
+use crate::run::manifest::{Prepared, checksum_of_list, open_with};
+use crate::run::refinement::Refinement;
 use crate::run::seed_job::{CRF_MANIFEST, SEED_MANIFEST, SEED_MASKS, array_path};
-use crate::run::{Interrupt, Progress, Shard, create_folder, seed_mask_path};
-use crate::settings;
+use crate::run::{Interrupt, Progress, Shard, seed_mask_path};
 
 const FORMAT: &str = "candle-wsss-crf/1";
 
@@ -28,9 +28,12 @@ struct Manifest {
     images: usize,
     classes: Vec<String>,
     crf: CrfConfig,
-    /// The folder of the seeds, as it was given.
-    seeds: String,
-    /// What that folder says of itself.
+    /// Checksum of the names and image-level labels, in their order.
+    list: String,
+    /// Where the seeds are, if their folder does not say what they were made with: it is all there is to tell by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seeds: Option<PathBuf>,
+    /// What their folder says of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     seeds_made_with: Option<serde_json::Value>,
 }
@@ -48,7 +51,7 @@ pub struct CrfJob<'a> {
     pub config: CrfConfig,
     /// Folder to make: `masks/NAME.png` and `crf.json`.
     pub out: &'a Path,
-    /// Images at once; as many as there are threads without it.
+    /// Images at once, at most as many as there are threads; as many as there are threads without it.
     pub jobs: Option<usize>,
     /// Which of the images; all without it.
     pub shard: Option<Shard>,
@@ -74,37 +77,38 @@ impl CrfJob<'_> {
     /// When the folder is there already or another job's, seeds or an image are missing or unreadable, sizes differ, a
     /// file cannot be written, or the user interrupts.
     pub fn run(&self, progress: &Progress, interrupt: &Interrupt) -> Result<CrfOutcome> {
-        let refiner = SeedRefiner::new(self.config.clone())?;
-        let indices: Vec<usize> = match self.shard {
-            None => (0..self.images.len()).collect(),
-            Some(shard) => shard.images(self.images.len()).collect(),
-        };
+        let indices: Vec<usize> = self.shard.unwrap_or_default().images(self.images.len()).collect();
+        let refinement = Refinement::new(self.images, &self.config, &indices)?;
         self.expect_seeds(&indices)?;
-        self.open(&indices)?;
+        let mut prepared = Prepared::default();
+        self.open(&indices, &mut prepared)?;
         let bar = progress.bar("crf", indices.len());
         let pixels = Mutex::new(BTreeMap::new());
         let kept = AtomicUsize::new(0);
-        let written = self.in_pool(|| {
-            indices.par_iter().try_for_each(|&index| {
-                if interrupt.asked() {
-                    let out = self.out.display();
-                    return Err(Error::Interrupted(format!("; masks finished by then are in {out}, see --resume")));
-                }
-                let path = seed_mask_path(self.out, self.images.name(index));
-                if self.resume && path.exists() {
-                    kept.fetch_add(1, Ordering::Relaxed);
-                } else {
-                    let mask = self.refine(&refiner, index)?;
-                    write_mask(&path, &mask)?;
-                    count(&mask, &pixels);
-                }
-                bar.inc(1);
-                Ok(())
-            })
+        let written = for_each_in_turn(&indices, self.jobs.unwrap_or(usize::MAX), |index| {
+            if interrupt.asked() {
+                let out = self.out.display();
+                return Err(Error::Interrupted(format!("; masks finished by then are in {out}, see --resume")));
+            }
+            let name = self.images.name(index);
+            let path = seed_mask_path(self.out, name);
+            if self.resume && path.exists() {
+                kept.fetch_add(1, Ordering::Relaxed);
+            } else {
+                let seeds = read_seeds(&array_path(self.seeds, name))?;
+                let mask = refinement.mask(index, &self.images.image(index)?, &seeds)?;
+                write_mask(&path, &mask)?;
+                count(&mask, &pixels);
+            }
+            bar.inc(1);
+            Ok(())
         });
         bar.finish_and_clear();
-        if let Err(err) = written.and_then(|written| written) {
-            self.discard_empty();
+        if let Err(err) = written {
+            // Other shards count on what is there, though it be empty.
+            if self.shard.is_none() {
+                prepared.discard(!self.masks(&indices).any(|path| path.exists()));
+            }
             return Err(err);
         }
         let kept = kept.into_inner();
@@ -112,10 +116,8 @@ impl CrfJob<'_> {
         Ok(CrfOutcome { made: indices.len() - kept, kept, pixels })
     }
 
-    fn in_pool<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
-        let Some(jobs) = self.jobs else { return Ok(work()) };
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build();
-        Ok(pool.map_err(|err| Error::Config(format!("--jobs: {jobs} threads cannot be started: {err}")))?.install(work))
+    fn masks(&self, indices: &[usize]) -> impl Iterator<Item = PathBuf> {
+        indices.iter().map(|index| seed_mask_path(self.out, self.images.name(*index)))
     }
 
     // Before anything is written: a folder without the seeds of the last image should not be noticed after hours.
@@ -126,31 +128,22 @@ impl CrfJob<'_> {
                 let reason = format!("expected the seeds of image {}, there is no such file", self.images.name(index));
                 return Err(Error::data(path, reason));
             }
-            if self.config.needs_saliency() && !self.images.saliency_path(index).is_file() {
-                let path = self.images.saliency_path(index);
-                let reason = format!("expected the saliency map of image {}", self.images.name(index));
-                return Err(Error::data(path, reason + ", there is no such file"));
-            }
         }
         Ok(())
     }
 
-    fn open(&self, indices: &[usize]) -> Result<()> {
-        let (path, masks) = (self.out.join(CRF_MANIFEST), self.out.join(SEED_MASKS));
+    fn open(&self, indices: &[usize], prepared: &mut Prepared) -> Result<()> {
         let manifest = self.manifest()?;
+        prepared.folder(self.out)?;
         let joins = self.resume || self.shard.is_some();
-        if joins && path.exists() {
-            manifest.expect_in(&path)?;
-            let there = indices.iter().map(|index| seed_mask_path(self.out, self.images.name(*index)));
-            if let Some(path) = there.filter(|_| !self.resume).find(|path| path.exists()) {
-                return Err(Error::OutputExists(path));
-            }
-        } else {
-            create_folder(self.out)?;
-            let text = serde_json::to_string_pretty(&manifest).map_err(|err| Error::data(&path, err.to_string()))?;
-            write_atomic(&path, |file| writeln!(file, "{text}"))?;
+        if open_with(self.out, CRF_MANIFEST, &manifest, "refined seeds", joins)? {
+            prepared.manifest(self.out.join(CRF_MANIFEST));
         }
-        std::fs::create_dir_all(&masks).map_err(Error::io(&masks))
+        // Other shards write here, but not these files.
+        if let Some(path) = self.masks(indices).find(|path| !self.resume && path.exists()) {
+            return Err(Error::OutputExists(path));
+        }
+        prepared.folder(&self.out.join(SEED_MASKS))
     }
 
     fn manifest(&self) -> Result<Manifest> {
@@ -161,49 +154,17 @@ impl CrfJob<'_> {
         } else {
             None
         };
+        let whole = || std::fs::canonicalize(self.seeds).map_err(Error::io(self.seeds));
         Ok(Manifest {
             format: FORMAT.to_string(),
             split: self.split.to_string(),
             images: self.images.len(),
             classes: self.images.class_names().to_vec(),
             crf: self.config.clone(),
-            seeds: self.seeds.display().to_string(),
+            list: checksum_of_list(self.images),
+            seeds: seeds_made_with.is_none().then(whole).transpose()?,
             seeds_made_with,
         })
-    }
-
-    fn refine(&self, refiner: &SeedRefiner, index: usize) -> Result<Mask> {
-        let seeds = read_seeds(&array_path(self.seeds, self.images.name(index)))?;
-        let image = self.images.image(index)?;
-        let saliency = if self.config.needs_saliency() { self.images.saliency(index)? } else { None };
-        refiner.mask(&image, &seeds, saliency.as_ref()).map_err(|err| match err {
-            err @ Error::Core(_) => Error::data(self.images.name(index), err.to_string()),
-            err => err,
-        })
-    }
-
-    // A job that made nothing leaves nothing, unless other shards count on the folder.
-    fn discard_empty(&self) {
-        if self.shard.is_none() && std::fs::remove_dir(self.out.join(SEED_MASKS)).is_ok() {
-            drop(std::fs::remove_file(self.out.join(CRF_MANIFEST)));
-            drop(std::fs::remove_dir(self.out));
-        }
-    }
-}
-
-impl Manifest {
-    fn expect_in(&self, path: &Path) -> Result<()> {
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-        let there: Self = serde_json::from_str(&text)
-            .map_err(|err| Error::data(path, format!("no manifest of refined seeds this program can read: {err}")))?;
-        match settings::differences(&there.to_table()?, &self.to_table()?).into_iter().next() {
-            None => Ok(()),
-            Some((field, before, now)) => Err(another_run(path, &format!("`{field}`"), &before, &now)),
-        }
-    }
-
-    fn to_table(&self) -> Result<toml::Table> {
-        toml::Table::try_from(self).map_err(|err| Error::Config(format!("manifest of refined seeds: {err}")))
     }
 }
 

@@ -5,11 +5,13 @@ use std::time::Instant;
 
 use image::RgbImage;
 
-use crate::crf::{self, CrfConfig};
+use crate::crf::CrfConfig;
 use crate::data::{ImageSet, Mask, write_mask, write_npy_maps};
 use crate::error::{Error, Result};
 use crate::infer::{self, GridSeeds, Precision, SeedMaps};
 use crate::run::in_turn::for_each_in_turn;
+use crate::run::manifest::Prepared;
+use crate::run::refinement::Refinement;
 use crate::run::seed_manifest::SeedManifest;
 use crate::run::{Interrupt, Progress, Shard};
 
@@ -140,7 +142,10 @@ impl<'a> SeedJob<'a> {
     ) -> Result<()> {
         let folder = self.folder.path;
         let indices: Vec<usize> = self.shard.unwrap_or_default().images(self.images.len()).collect();
-        self.open(&indices)?;
+        let refinement = self.outputs.masks.as_ref().map(|config| Refinement::new(self.images, config, &indices));
+        let refinement = refinement.transpose()?;
+        let mut prepared = Prepared::default();
+        self.open(&indices, &mut prepared)?;
         let (start, every) = (Instant::now(), (indices.len() / LINES).max(LEAST_LINE));
         let bar = progress.bar("seeds", indices.len());
         let written = for_each_in_turn(&indices, self.jobs.unwrap_or(usize::MAX), |index| {
@@ -149,7 +154,7 @@ impl<'a> SeedJob<'a> {
             }
             if !(self.folder.resume && self.paths(index).iter().all(|path| path.exists())) {
                 let image = self.images.image(index)?;
-                self.write(index, &image, seeds_of(index, &image)?)?;
+                self.write(index, &image, seeds_of(index, &image)?, refinement.as_ref())?;
             }
             bar.inc(1);
             let done = bar.position() as usize;
@@ -159,8 +164,9 @@ impl<'a> SeedJob<'a> {
             Ok(())
         });
         bar.finish_and_clear();
-        if written.is_err() {
-            self.discard_empty();
+        // Other shards count on what is there, though it be empty.
+        if written.is_err() && self.shard.is_none() {
+            prepared.discard(!indices.iter().flat_map(|index| self.paths(*index)).any(|path| path.exists()));
         }
         written
     }
@@ -169,7 +175,7 @@ impl<'a> SeedJob<'a> {
         self.outputs.paths(self.folder.path, self.images.name(index))
     }
 
-    fn open(&self, indices: &[usize]) -> Result<()> {
+    fn open(&self, indices: &[usize], prepared: &mut Prepared) -> Result<()> {
         let SeedFolder { path: folder, resume, .. } = self.folder;
         if let Some(manifest) = &self.manifest {
             // Other shards write here, but not these files.
@@ -177,16 +183,19 @@ impl<'a> SeedJob<'a> {
             if let Some(path) = there {
                 return Err(Error::OutputExists(path));
             }
-            manifest.open(folder, resume || self.shard.is_some())?;
+            prepared.folder(folder)?;
+            if manifest.open(folder, resume || self.shard.is_some())? {
+                prepared.manifest(folder.join(SEED_MANIFEST));
+            }
         }
         let folders = self.outputs.folders().into_iter().map(|part| folder.join(part)).chain(self.outputs.npy.clone());
         for path in folders {
-            std::fs::create_dir_all(&path).map_err(Error::io(&path))?;
+            prepared.folder(&path)?;
         }
         Ok(())
     }
 
-    fn write(&self, index: usize, image: &RgbImage, seeds: Seeds) -> Result<()> {
+    fn write(&self, index: usize, image: &RgbImage, seeds: Seeds, refinement: Option<&Refinement<'_>>) -> Result<()> {
         let (name, folder) = (self.images.name(index), self.folder.path);
         let named = |err| of_image(name, err);
         let (maps, grids) = match seeds {
@@ -201,9 +210,8 @@ impl<'a> SeedJob<'a> {
             let data = maps.labels(self.folder.background_score as f32);
             write_mask(png_path(folder, name), &Mask { width: size.1, height: size.0, data })?;
         }
-        if let Some(config) = &self.outputs.masks {
-            let mask = crf::refine_seeds(image, &maps, config).map_err(named)?;
-            write_mask(seed_mask_path(folder, name), &mask)?;
+        if let Some(refinement) = refinement {
+            write_mask(seed_mask_path(folder, name), &refinement.mask(index, image, &maps)?)?;
         }
         if let Some(folder) = &self.outputs.npy {
             write_npy(&npy_path(folder, name), &maps)?;
@@ -213,20 +221,6 @@ impl<'a> SeedJob<'a> {
             (true, Some(grids)) => infer::write_grid_seeds(&array_path(folder, name), grids),
             (true, None) => infer::write_seeds(&array_path(folder, name), &maps, Precision::Half),
         }
-    }
-
-    // What is empty goes, and the manifest with it where no other process counts on it.
-    fn discard_empty(&self) {
-        let folder = self.folder.path;
-        for path in self.outputs.folders().into_iter().map(|part| folder.join(part)).chain(self.outputs.npy.clone()) {
-            drop(std::fs::remove_dir(path));
-        }
-        let is_alone = self.manifest.is_some() && self.shard.is_none();
-        let parts = [SEED_ARRAYS, SEED_PNG, SEED_MASKS];
-        if is_alone && !parts.iter().any(|part| folder.join(part).exists()) {
-            drop(std::fs::remove_file(folder.join(SEED_MANIFEST)));
-        }
-        drop(std::fs::remove_dir(folder));
     }
 }
 

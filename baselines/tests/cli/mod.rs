@@ -14,6 +14,7 @@ mod no_labels;
 mod output;
 mod pretrain;
 mod seeds;
+mod seeds_failed;
 mod usage;
 mod verbs;
 mod viz;

@@ -8,8 +8,8 @@ use clap::{Args, ValueEnum};
 use crate::cli::args::{ConfigSource, DataArgs};
 use crate::cli::shared::say;
 use crate::config::RunConfig;
-use crate::crf::{Background, CrfConfig, CrfLabels};
-use crate::data::{BACKGROUND, Dataset, ImageSet, VOID};
+use crate::crf::{Background, CrfConfig};
+use crate::data::{BACKGROUND, Dataset, VOID};
 use crate::error::{Error, Result};
 use crate::run::{CrfJob, CrfOutcome, Interrupt, Progress, Shard};
 use crate::settings;
@@ -81,10 +81,10 @@ pub(in crate::cli) fn run(args: &CrfArgs, progress: &Progress) -> Result<()> {
     if args.jobs == Some(0) {
         return Err(Error::Config("--jobs: must be at least 1, is 0".to_string()));
     }
-    let mut config = configured(args)?;
+    let config = configured(args)?;
     config.validate().map_err(|err| err.within("crf"))?;
     let images = Dataset::open_images_from(&args.data.source()?)?;
-    settle_classes(&mut config, &images)?;
+    let config = config.for_classes(images.layout().num_foreground())?;
     let interrupt = Interrupt::on_signal()?;
     let job = CrfJob {
         seeds: &args.seeds,
@@ -131,19 +131,6 @@ fn configured(args: &CrfArgs) -> Result<CrfConfig> {
         }
     }
     Ok(config)
-}
-
-fn settle_classes(config: &mut CrfConfig, images: &ImageSet) -> Result<()> {
-    let own = images.layout().num_foreground();
-    if config.labels == CrfLabels::Present {
-        return Ok(());
-    }
-    match config.num_classes.replace(own) {
-        Some(other) if other != own => Err(Error::Config(format!(
-            "config field `crf.num_classes`: must be the classes of the data set, {own}, is {other}"
-        ))),
-        _ => Ok(()),
-    }
 }
 
 fn summary(args: &CrfArgs, outcome: &CrfOutcome, wall: Duration, processor: Option<Duration>) -> String {

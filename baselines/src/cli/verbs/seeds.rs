@@ -82,12 +82,9 @@ pub(in crate::cli) fn run(args: &SeedsArgs, progress: &Progress) -> Result<()> {
     }
     let interrupt = Interrupt::on_signal()?;
     let attention = args.attention.as_deref().map(AttentionInfo::expect).transpose()?;
-    let outputs = SeedOutputs {
-        arrays: !args.no_arrays,
-        png: !args.no_png,
-        masks: args.crf.then(|| config.crf.clone()),
-        npy: args.npy.clone(),
-    };
+    let crf = args.crf.then(|| config.crf.clone().for_classes(images.layout().num_foreground()));
+    let outputs =
+        SeedOutputs { arrays: !args.no_arrays, png: !args.no_png, masks: crf.transpose()?, npy: args.npy.clone() };
     let score = args.background_score.unwrap_or(config.eval.background_score);
     let origin = SeedOrigin { checkpoint: &bytes, info: &info, config: &config, attention };
     let manifest = SeedManifest::new(&origin, &images, &args.data.split, &outputs, score);
