@@ -37,3 +37,28 @@ pub(super) fn generate(base: &SynthConfig, settings: &[String], out: &Path, prog
     bar.finish_and_clear();
     Ok(())
 }
+
+/// What was typed, quoted so that it can be typed again.
+pub(super) fn typed() -> String {
+    std::env::args().map(|argument| quoted(&argument)).collect::<Vec<_>>().join(" ")
+}
+
+fn quoted(argument: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+%@".contains(c);
+    if !argument.is_empty() && argument.chars().all(plain) {
+        return argument.to_string();
+    }
+    format!("'{}'", argument.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn what_a_shell_would_change_is_quoted() {
+        assert_eq!(quoted("--set=loader.batch_size=4"), "--set=loader.batch_size=4");
+        assert_eq!(quoted("a={ type = \"b\" }"), "'a={ type = \"b\" }'");
+        assert_eq!((quoted("it's"), quoted("")), (r"'it'\''s'".to_string(), "''".to_string()));
+    }
+}

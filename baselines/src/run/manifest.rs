@@ -107,9 +107,12 @@ impl Prepared {
     /// Makes a folder, unless it is there: then it is somebody else's.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When it cannot be made, or a file has its name.
     pub(crate) fn folder(&mut self, path: &Path) -> Result<()> {
         if !path.is_dir() {
+            if path.exists() {
+                return Err(Error::OutputExists(path.to_path_buf()));
+            }
             std::fs::create_dir_all(path).map_err(Error::io(path))?;
             self.folders.push(path.to_path_buf());
         }

@@ -11,7 +11,7 @@ fn a_data_set_that_trains() {
         "annotations (XML): 16 of 16; ",
         "\nproblems\n  none\n",
         "\n  train EPS (needs saliency)        yes\n",
-        "\n  eval, compare, viz (need masks)   yes\n",
+        "\n  eval, compare (need masks)        yes\n",
     ] {
         assert!(table.contains(part), "`{part}` is not in:\n{table}");
     }
@@ -42,7 +42,7 @@ fn one_that_does_not_is_told_in_full_and_exits_with_3() {
     let data = data_copy(place.path());
     std::fs::remove_dir_all(data.join("SegmentationClass")).unwrap();
     let table = succeeds(&mut program(&["data", "check", "--data", text(&data)]));
-    assert!(table.contains("eval, compare, viz (need masks)   no: no masks in SegmentationClass\n"), "{table}");
+    assert!(table.contains("eval, compare (need masks)        no: no masks in SegmentationClass\n"), "{table}");
 }
 
 #[test]

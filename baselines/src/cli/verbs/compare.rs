@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use crate::cli::args::{ConfigSource, PlacesArgs};
-use crate::cli::shared::{SYNTH_FOLDER, generate, say, write_text};
+use crate::cli::shared::{SYNTH_FOLDER, generate, say, typed, write_text};
 use crate::config::RunConfig;
 use crate::data::{Dataset, ImageSet};
 use crate::error::{Error, Result};
@@ -19,7 +19,7 @@ use crate::synth::SynthConfig;
 /// `wsss compare`.
 #[derive(Debug, Args)]
 pub struct CompareArgs {
-    /// Data set in PASCAL VOC layout
+    /// Data set: PASCAL VOC layout, COCO layout, or a folder of images with a CSV of image-level labels
     #[arg(long, value_name = "DIR", required_unless_present = "synth", conflicts_with = "synth")]
     pub data: Option<PathBuf>,
     /// Make the embedded data set inside the run folder and use it
@@ -59,7 +59,7 @@ pub struct CompareArgs {
     /// Print JSON in place of the table
     #[arg(long)]
     pub json: bool,
-    /// Go on with an interrupted comparison
+    /// Go on with an interrupted comparison, or make a finished one larger
     #[arg(long)]
     pub resume: bool,
     /// Configuration
@@ -149,7 +149,7 @@ fn write_results(args: &CompareArgs, outcome: CompareOutcome) -> Result<()> {
     write_text(&args.out.join("table.txt"), &text)?;
     // After the numbers were written: times and folders belong into the page, not into what two runs must agree on.
     report.environment.extend(timings);
-    report.reproduce.push(std::env::args().collect::<Vec<_>>().join(" "));
+    report.reproduce.push(typed());
     let page = args.out.join("report.html");
     report.write_html(&page)?;
     if args.json { say(&json) } else { say(&format!("{text}\nreport: {}", page.display())) }

@@ -6,7 +6,7 @@ use candle_core::Device;
 use clap::Args;
 
 use crate::cli::args::{ConfigSource, DataArgs};
-use crate::cli::shared::{load, say, write_text};
+use crate::cli::shared::{load, say, typed, write_text};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::run::{
@@ -82,6 +82,6 @@ fn write_page(job: &TrainJob<'_>, outcome: Option<&TrainOutcome>) -> Result<()> 
         }
     };
     let mut page = training_page(job, history, outcome)?;
-    page.reproduce.push(std::env::args().collect::<Vec<_>>().join(" "));
+    page.reproduce.push(typed());
     write_text(&job.folder.join(REPORT_FILE), &page.to_html()?)
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::cli::args::{ConfigSource, DataArgs};
-use crate::cli::shared::{load, say, write_text};
+use crate::cli::shared::{load, say, typed, write_text};
 use crate::config::EvalConfig;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -77,7 +77,7 @@ pub(in crate::cli) fn run(args: &VizArgs, progress: &Progress) -> Result<()> {
         drop(std::fs::remove_dir(&args.out));
     })?;
     let mut page = page;
-    page.reproduce.push(std::env::args().collect::<Vec<_>>().join(" "));
+    page.reproduce.push(typed());
     let path = args.out.join(REPORT_FILE);
     write_text(&path, &page.to_html()?)?;
     say(&format!("{}\nreport: {}", page.sources_table().to_text(), path.display()))

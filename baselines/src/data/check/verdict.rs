@@ -27,7 +27,7 @@ pub(super) fn works(check: &DataCheck) -> Vec<Work> {
         work("train EPS (needs saliency)", train.or_else(saliency)),
         work("seeds", seeds.clone()),
         work("crf", seeds.clone()),
-        work("eval, compare, viz (need masks)", seeds.or_else(masks)),
+        work("eval, compare (need masks)", seeds.or_else(masks)),
     ]
 }
 
