@@ -2,11 +2,12 @@
 //!
 //! Modules stand in the order data flows:
 //!
-//! * [`data`] reads PASCAL VOC layout: an [`ImageSet`](data::ImageSet) for training, which cannot reach a mask, and a
-//!   [`Dataset`](data::Dataset) with masks, for evaluation; [`synth`] makes a data set of that layout.
-//! * [`backbone`], [`seam`], [`eps`] and [`oaa`] are networks and their losses.
+//! * [`pickle`] reads Python's pickles as data.
+//! * [`data`] reads PASCAL VOC, COCO and plain folders: an [`ImageSet`](data::ImageSet) for training, which cannot reach a
+//!   mask, and a [`Dataset`](data::Dataset) with masks, for evaluation; [`synth`] makes a data set in VOC's layout.
+//! * [`backbone`], [`seam`], [`eps`] and [`oaa`] are networks and their losses; [`weights`] reads those of other programs.
 //! * [`train`] takes optimizer steps on any baseline, and writes checkpoints.
-//! * [`infer`] makes seeds of a trained network, [`accumulate`] of what it saw while it was trained; [`eval`] scores them, [`report`] puts methods side by side.
+//! * [`infer`] makes seeds of a trained network, [`accumulate`] of what it saw while it was trained; [`crf`] refines them, [`eval`] scores them, [`report`] puts methods side by side.
 //! * [`config`] is a run as one TOML file, [`run`] puts it to work, [`cli`] is what can be typed.
 //!
 //! ```
