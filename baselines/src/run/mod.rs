@@ -22,6 +22,7 @@ mod seed_job;
 mod seed_manifest;
 mod seeds;
 mod shard;
+mod training_log;
 mod training_page;
 mod viz;
 mod viz_pictures;

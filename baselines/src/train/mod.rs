@@ -1,6 +1,7 @@
 //! Training: optimizer, checkpoints, the loop.
 
 pub mod checkpoint;
+mod ledger;
 mod optim;
 mod trainer;
 

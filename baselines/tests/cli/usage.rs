@@ -47,6 +47,7 @@ fn settings_that_make_no_sense() {
         ("loader.crop=0", &["`loader.crop`", "at least 1", "is 0"]),
         ("train.steps=0", &["`train.steps`", "at least 1", "is 0"]),
         ("train.checkpoint_every=0", &["`train.checkpoint_every`"]),
+        ("train.log_every=0", &["`train.log_every`"]),
         ("baseline.backbone.width_divisor=65", &["`baseline.backbone.width_divisor`", "1 to 64", "is 65"]),
         ("regularizers.hsc.pixel.temperature=0.0", &["`regularizers.hsc.pixel.temperature`", "positive"]),
         ("optimizer.momentum=1.0", &["`optimizer.momentum`", "[0, 1)", "is 1"]),
