@@ -172,7 +172,7 @@ impl TrainJob<'_> {
         let Some(pass) = schedule.pass_after(done) else { return Ok(()) };
         let network = model.for_inference(self.config, self.regularizers, self.images.layout())?;
         let folder = attention_folder(self.folder);
-        accumulate(network.as_ref(), &self.images, self.config, pass, &folder, progress, interrupt)
+        accumulate(&network, &self.images, self.config, pass, &folder, progress, interrupt)
     }
 
     fn info(&self, step: usize) -> Result<CheckpointInfo> {

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// Reading a number makes the host wait for all that the device was given by then. A loop that reads in every step
 /// therefore leaves the device idle while the host prepares the next one; the terms stay where they were computed until
 /// so many steps have some, and are read in one copy.
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     every: usize,
     unread: Vec<Unread>,
 }
@@ -25,24 +25,24 @@ struct Unread {
 
 impl Ledger {
     /// One that is to be read after so many steps; 0 counts as 1.
-    pub(super) fn new(every: usize) -> Self {
+    pub(crate) fn new(every: usize) -> Self {
         Self { every: every.max(1), unread: Vec::new() }
     }
 
     /// Enters the terms of a step.
-    pub(super) fn enter(&mut self, step: usize, terms: &LossTerms) -> Result<()> {
+    pub(crate) fn enter(&mut self, step: usize, terms: &LossTerms) -> Result<()> {
         let names = terms.iter().map(|term| (term.name.clone(), term.weight)).collect();
         self.unread.push(Unread { step, terms: names, values: terms.values()? });
         Ok(())
     }
 
     /// Whether as many steps are waiting as may.
-    pub(super) fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         self.unread.len() >= self.every
     }
 
     /// Whether no step is waiting.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.unread.is_empty()
     }
 
@@ -50,7 +50,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Error::Diverged`] naming the first step and term that is not finite.
-    pub(super) fn read(&mut self) -> Result<Vec<Vec<TermValue>>> {
+    pub(crate) fn read(&mut self) -> Result<Vec<Vec<TermValue>>> {
         let unread = std::mem::take(&mut self.unread);
         let values: Vec<&Tensor> = unread.iter().filter_map(|step| step.values.as_ref()).collect();
         let values = if values.is_empty() { Vec::new() } else { Tensor::cat(&values, 0)?.to_vec1::<f64>()? };

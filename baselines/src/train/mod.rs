@@ -5,5 +5,6 @@ mod ledger;
 mod optim;
 mod trainer;
 
+pub(crate) use ledger::Ledger;
 pub use optim::{PolySgd, PolySgdConfig};
 pub use trainer::{StepReport, StepTimes, Trainer};

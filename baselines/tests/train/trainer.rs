@@ -41,8 +41,8 @@ impl Baseline for Clumsy {
         let mut objective = self.toy.objective(step, sampler)?;
         match self.mishaps.get(&step.progress.step) {
             Some(Mishap::NoNumber) => {
-                let zero = (&objective.terms.get("cls").unwrap().value * 0.0)?;
-                objective.terms.push("ratio", 0.5, (&zero / &zero)?)?;
+                let value = &objective.terms.get("cls").unwrap().value;
+                objective.terms.push("ratio", 0.5, (value * 0.0)?.div(&(value * 0.0)?)?)?;
             }
             Some(Mishap::Refusal) => return Err(candle_wsss::Error::value("batch", "refused")),
             Some(Mishap::NoTerms) => {
