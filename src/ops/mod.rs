@@ -37,8 +37,3 @@ pub use resize::{Corners, resize_bilinear, resize_nearest};
 pub use soft_margin::soft_margin;
 pub use top_k::{Order, TopK, top_k};
 pub use unit::{unit, unit_added};
-
-/// Stand-in until `device` is here.
-pub fn cuda_device(_ordinal: usize) -> crate::error::Result<candle_core::Device> {
-    Err(crate::error::Error::value("device", "not built"))
-}
