@@ -23,6 +23,7 @@ pub(super) fn squares<T: Real>(rows: &[T], len: usize, sums: &mut [T]) {
 
 /// `exp` of each element: within 2 units in the last place in float32, where what is below the least normal number
 /// becomes 0; the standard library's in float64.
+#[allow(clippy::ptr_arg, reason = "vectors, and not slices, know their type at run time")]
 pub(super) fn exp<T: Real>(values: &mut Vec<T>) {
     match (values as &mut dyn Any).downcast_mut::<Vec<f32>>() {
         Some(values) => Arch::new().dispatch(Exp(values)),
@@ -76,7 +77,7 @@ pub(super) fn dot_in_lanes<T: Real>(a: &[T], b: &[T]) -> T {
     let mut width = LANES / 2;
     while width > 0 {
         for i in 0..width {
-            lanes[i] = lanes[i] + lanes[i + width];
+            lanes[i] += lanes[i + width];
         }
         width /= 2;
     }
