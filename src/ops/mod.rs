@@ -19,7 +19,7 @@ mod top_k;
 mod unit;
 
 pub use affine::{affine, affine_relu};
-pub use affinity::affinity_mean;
+pub use affinity::{affinity_mean, affinity_mean_composed};
 pub use conv2d::{Conv2dSpec, conv2d};
 pub use dense_crf::{CrfKernel, DenseCrf, DenseCrfConfig, DenseCrfPlan, refine_label_pair};
 pub use depthwise::{DepthwiseSpec, depthwise_conv2d};
