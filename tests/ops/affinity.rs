@@ -66,6 +66,9 @@ fn value_and_gradients_are_those_of_the_composed_form() {
         for (what, (got, want)) in ["value", "maps", "features"].iter().zip(got.iter().zip(&want)) {
             assert_close(what, got, want, 1e-11).unwrap();
         }
+        if pixels == 1 {
+            continue; // A lone pixel keeps its values: the gradient of its feature is what rounding left of a difference.
+        }
         let single = [&maps, &unit].map(|x| x.to_dtype(DType::F32).unwrap());
         let single = differentiated(affinity_mean, &single[0], &single[1]);
         for (what, (got, want)) in ["value", "maps", "features"].iter().zip(single.iter().zip(&want)) {

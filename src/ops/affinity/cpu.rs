@@ -6,12 +6,15 @@
 use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::gradient::{Cotangent, FeatureGradient, MapGradient};
+use super::device;
+use super::gradient::{FeatureGradient, MapGradient};
 use super::pairs::{Blocks, for_each_pair};
+use crate::ops::device::{Buffer, DeviceArray, Gpu};
 use crate::ops::gemm::{Matrix, MatrixMut, Threads, product};
 use crate::ops::kernel::{Array, Kernel, Real, detached2, detached3};
 
-/// Averages with one more row behind them, the divisors: what the gradient needs to know.
+/// Averages with one more row behind them, the roots of the divisors: what the gradient needs to know, in a range that
+/// float16 has.
 pub(super) struct AffinityMean {
     pub(super) epsilon: f64,
 }
@@ -34,15 +37,22 @@ impl Kernel<2> for AffinityMean {
                     *value /= divisor;
                 }
             }
+            for divisor in divisors {
+                *divisor = divisor.sqrt();
+            }
         }
         Ok((result, (n, classes + 1, pixels).into()))
     }
 
+    fn device(&self, gpu: &dyn Gpu, [maps, unit]: [DeviceArray<'_>; 2]) -> Result<(Buffer, Shape)> {
+        device::sums(gpu, [maps, unit], maps.dims[1], Some(self.epsilon))
+    }
+
     fn backward(&self, [maps, unit]: [&Tensor; 2], result: &Tensor, grad: &Tensor) -> Result<[Option<Tensor>; 2]> {
-        let cotangent = detached2(Cotangent, result, grad)?;
-        let of_maps = maps.track_op().then(|| detached2(MapGradient, &cotangent, unit)).transpose()?;
-        let of_unit = unit.track_op().then(|| detached3(FeatureGradient, unit, maps, &cotangent)).transpose()?;
-        Ok([of_maps, of_unit])
+        let result = result.detach();
+        let of_maps = maps.track_op().then(|| detached2(MapGradient { result: result.clone() }, grad, unit));
+        let of_unit = unit.track_op().then(|| detached3(FeatureGradient { result }, unit, maps, grad));
+        Ok([of_maps.transpose()?, of_unit.transpose()?])
     }
 }
 

@@ -11,60 +11,66 @@
 
 use std::ops::Range;
 
-use candle_core::{Result, Shape};
+use candle_core::{Result, Shape, Tensor};
 
 use super::cpu::{Stack, by_pixel, inner_products, transpose, weighed_sums, with_ones};
+use super::device;
 use super::pairs::{Blocks, Pair, for_each_pair};
+use crate::ops::device::{Buffer, DeviceArray, Gpu};
 use crate::ops::gemm::{Matrix, MatrixMut, Threads, product};
-use crate::ops::kernel::{Array, Kernel, Real};
+use crate::ops::kernel::{Array, Kernel, Real, values_as};
 
-/// `H` from the result and its gradient, both with the divisors in the last row.
-pub(super) struct Cotangent;
-
-impl Kernel<2> for Cotangent {
-    const NAME: &'static str = "affinity_mean cotangent";
-
-    fn forward<T: Real>(&self, [result, grad]: [Array<'_, T>; 2]) -> Result<(Vec<T>, Shape)> {
-        let &[_, rows, pixels] = result.dims else { candle_core::bail!("{}: expected 3 axes", Self::NAME) };
-        let mut cotangent = grad.values.to_vec();
-        let size = (rows * pixels).max(1);
-        for (image, result) in cotangent.chunks_exact_mut(size).zip(result.values.chunks_exact(size)) {
-            let (maps, of_divisor) = image.split_at_mut((rows - 1) * pixels);
-            let (means, divisors) = result.split_at((rows - 1) * pixels);
-            for (maps, means) in maps.chunks_exact_mut(pixels).zip(means.chunks_exact(pixels)) {
-                for (j, map) in maps.iter_mut().enumerate() {
-                    *map /= divisors[j];
-                    of_divisor[j] -= *map * means[j];
-                }
+/// `H` from the result, with the roots of the divisors in its last row, and its gradient.
+fn cotangent<T: Real>(result: &Tensor, grad: Array<'_, T>) -> Result<Vec<T>> {
+    let &[_, rows, pixels] = grad.dims else { candle_core::bail!("affinity_mean: expected 3 axes") };
+    let (result, mut cotangent) = (values_as::<T>(result)?, grad.values.to_vec());
+    let size = (rows * pixels).max(1);
+    for (image, result) in cotangent.chunks_exact_mut(size).zip(result.chunks_exact(size)) {
+        let (maps, of_divisor) = image.split_at_mut((rows - 1) * pixels);
+        let (means, roots) = result.split_at((rows - 1) * pixels);
+        of_divisor.fill(T::zero());
+        for (maps, means) in maps.chunks_exact_mut(pixels).zip(means.chunks_exact(pixels)) {
+            for (j, map) in maps.iter_mut().enumerate() {
+                *map /= roots[j] * roots[j];
+                of_divisor[j] -= *map * means[j];
             }
         }
-        Ok((cotangent, result.dims.into()))
     }
+    Ok(cotangent)
 }
 
 /// `H A`, without the row of the divisors.
-pub(super) struct MapGradient;
+pub(super) struct MapGradient {
+    pub(super) result: Tensor,
+}
 
 impl Kernel<2> for MapGradient {
     const NAME: &'static str = "affinity_mean gradient of the maps";
 
-    fn forward<T: Real>(&self, [cotangent, unit]: [Array<'_, T>; 2]) -> Result<(Vec<T>, Shape)> {
-        let &[n, rows, pixels] = cotangent.dims else { candle_core::bail!("{}: expected 3 axes", Self::NAME) };
-        let classes = rows - 1;
-        let maps: Vec<T> =
-            (0..n).flat_map(|image| &cotangent.values[image * rows * pixels..][..classes * pixels]).copied().collect();
+    fn forward<T: Real>(&self, [grad, unit]: [Array<'_, T>; 2]) -> Result<(Vec<T>, Shape)> {
+        let &[n, rows, pixels] = grad.dims else { candle_core::bail!("{}: expected 3 axes", Self::NAME) };
+        let cotangent = cotangent(&self.result, grad)?;
+        let size = (rows * pixels).max(1);
+        let of_maps = cotangent.chunks_exact(size).flat_map(|image| &image[..(rows - 1) * pixels]);
+        let maps: Vec<T> = of_maps.copied().collect();
         let sums = weighed_sums(Stack::new(&maps, n, pixels), Stack::new(unit.values, n, pixels));
-        Ok((sums, (n, classes, pixels).into()))
+        Ok((sums, (n, rows - 1, pixels).into()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, inputs: [DeviceArray<'_>; 2]) -> Result<(Buffer, Shape)> {
+        device::of_maps(gpu, &self.result, inputs)
     }
 }
 
 /// `Σ_i E_ij z_i`.
-pub(super) struct FeatureGradient;
+pub(super) struct FeatureGradient {
+    pub(super) result: Tensor,
+}
 
 impl Kernel<3> for FeatureGradient {
     const NAME: &'static str = "affinity_mean gradient of the features";
 
-    fn forward<T: Real>(&self, [unit, maps, cotangent]: [Array<'_, T>; 3]) -> Result<(Vec<T>, Shape)> {
+    fn forward<T: Real>(&self, [unit, maps, grad]: [Array<'_, T>; 3]) -> Result<(Vec<T>, Shape)> {
         let (&[n, dim, pixels], &[_, classes, _]) = (unit.dims, maps.dims) else {
             candle_core::bail!("{}: expected 3 axes", Self::NAME)
         };
@@ -72,17 +78,15 @@ impl Kernel<3> for FeatureGradient {
         if result.is_empty() {
             return Ok((result, unit.dims.into()));
         }
-        let factors = factors(maps, cotangent, [n, classes, pixels]);
+        let factors = factors(maps.values, &cotangent(&self.result, grad)?, [n, classes, pixels]);
         let unit_stack = Stack::new(unit.values, n, pixels);
-        let turned = by_pixel(unit_stack);
         let tiles = Tiles {
             unit: unit_stack,
-            turned: &turned,
+            turned: &by_pixel(unit_stack),
             factors: Stack::new(&factors, n, pixels),
             blocks: Blocks::of(pixels),
         };
-        let sums = tiles.sums();
-        for (index, sums) in sums.iter().enumerate() {
+        for (index, sums) in tiles.sums().iter().enumerate() {
             let (image, range) = (index / tiles.blocks.count, tiles.blocks.range(index % tiles.blocks.count));
             let mut rows = vec![T::zero(); sums.len()];
             transpose(sums, dim, &mut rows);
@@ -92,16 +96,20 @@ impl Kernel<3> for FeatureGradient {
         }
         Ok((result, unit.dims.into()))
     }
+
+    fn device(&self, gpu: &dyn Gpu, inputs: [DeviceArray<'_>; 3]) -> Result<(Buffer, Shape)> {
+        device::of_features(gpu, &self.result, inputs)
+    }
 }
 
 /// `M`, `H` and `M` once more below each other: the first two thirds and the last two are the factors of `E`.
-fn factors<T: Real>(maps: Array<'_, T>, cotangent: Array<'_, T>, dims: [usize; 3]) -> Vec<T> {
+fn factors<T: Real>(maps: &[T], cotangent: &[T], dims: [usize; 3]) -> Vec<T> {
     let [n, classes, pixels] = dims;
     let size = (classes + 1) * pixels;
-    let maps = with_ones(maps.values, dims);
+    let maps = with_ones(maps, dims);
     let mut factors = Vec::with_capacity(3 * maps.len());
     for image in 0..n {
-        for part in [&maps, cotangent.values, &maps] {
+        for part in [&maps[..], cotangent, &maps] {
             factors.extend_from_slice(&part[image * size..][..size]);
         }
     }

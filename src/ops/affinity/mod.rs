@@ -2,6 +2,7 @@
 
 mod composed;
 mod cpu;
+mod device;
 mod gradient;
 mod pairs;
 
