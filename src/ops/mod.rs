@@ -26,7 +26,7 @@ pub use conv2d::{Conv2dSpec, conv2d};
 pub use dense_crf::{CrfKernel, DenseCrf, DenseCrfConfig, DenseCrfPlan, refine_label_pair};
 pub use depthwise::{DepthwiseSpec, depthwise_conv2d};
 pub use device::cuda_device;
-#[cfg(all(feature = "cuda", any(test, feature = "testing")))]
+#[cfg(any(test, feature = "testing"))]
 pub use device::poison_buffers;
 #[cfg(all(feature = "emulate", any(test, feature = "testing")))]
 pub use device::{ThreadOrder, emulated};

@@ -21,7 +21,7 @@ mod launch;
 pub(in crate::ops) use array::{Buffer, DeviceArray, DeviceTensor, accumulator, array, suffix};
 pub(in crate::ops) use cuda::Cuda;
 pub use cuda::cuda_device;
-#[cfg(all(feature = "cuda", any(test, feature = "testing")))]
+#[cfg(any(test, feature = "testing"))]
 pub use cuda::poison_buffers;
 pub(in crate::ops) use emulator::emulator;
 #[cfg(feature = "emulate")]
