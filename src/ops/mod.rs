@@ -26,7 +26,7 @@ mod unit;
 mod vector;
 
 pub use affine::{affine, affine_relu};
-pub use affinity::affinity_mean;
+pub use affinity::{affinity_mean, affinity_mean_composed};
 pub use conv2d::{Conv2dSpec, conv2d};
 pub use dense_crf::{CrfKernel, DenseCrf, DenseCrfConfig, DenseCrfPlan, refine_label_pair};
 pub use depthwise::{DepthwiseSpec, depthwise_conv2d};
