@@ -25,9 +25,9 @@ pub use affinity::affinity_mean;
 pub use conv2d::{Conv2dSpec, conv2d};
 pub use dense_crf::{CrfKernel, DenseCrf, DenseCrfConfig, DenseCrfPlan, refine_label_pair};
 pub use depthwise::{DepthwiseSpec, depthwise_conv2d};
-pub use device::cuda_device;
 #[cfg(all(feature = "cuda", any(test, feature = "testing")))]
 pub use device::poison_buffers;
+pub use device::{Precision, convolution_precision, cuda_device, set_convolution_precision};
 #[cfg(all(feature = "emulate", any(test, feature = "testing")))]
 pub use device::{ThreadOrder, emulated};
 pub use extremum::{max_keepdim, min_keepdim};

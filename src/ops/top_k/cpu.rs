@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 use candle_core::{Result, Shape};
 use rayon::prelude::*;
 
-use super::Order;
+use super::{Order, device};
+use crate::ops::device::{Buffer, DeviceArray, Gpu};
 use crate::ops::kernel::{Array, GRAIN, IndexKernel, Real};
 
 pub(super) struct TopKIndices {
@@ -29,6 +30,10 @@ impl IndexKernel for TopKIndices {
                 .for_each(|(result, row)| self.row(row, result));
         }
         Ok((result, dims.into()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, x: DeviceArray<'_>) -> Result<(Buffer, Shape)> {
+        device::indices(self, gpu, x)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The k largest or smallest elements of each row.
 
 mod cpu;
+mod device;
 
 use candle_core::{D, Tensor};
 
