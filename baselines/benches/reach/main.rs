@@ -52,7 +52,7 @@ fn main() -> Result<()> {
     for name in &names {
         make_inputs(folder.path(), std::slice::from_ref(name))?;
         let mut server = server::Server::new(folder.path(), &device);
-        for command in [format!("prepare {name} ours"), format!("run {BUDGET}"), "memory".to_string()] {
+        for command in [format!("prepare {name} ours"), format!("run ours {BUDGET}"), "memory ours".to_string()] {
             println!("{}", server.answer(&command)?);
         }
     }

@@ -1,10 +1,12 @@
 //! Answers to the lines of `benches/peer/reach.py`, one JSON object each.
 //!
 //! * `prepare CASE FORM` reads the inputs and takes a first step: value and gradients.
-//! * `run MILLISECONDS` takes steps: their time.
-//! * `memory` takes one step: its bytes.
+//! * `run FORM MILLISECONDS` takes steps: their time.
+//! * `memory FORM` takes one step: its bytes.
+//! * `drop` lets go of the case.
 //! * `rates`: what the machine can do.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 
@@ -19,7 +21,8 @@ use crate::{cases, inputs, rates};
 pub(crate) struct Server {
     folder: PathBuf,
     device: Device,
-    current: Option<(String, String, Step)>,
+    case: String,
+    forms: BTreeMap<String, Step>,
 }
 
 /// Answers until the input ends.
@@ -36,23 +39,28 @@ pub(crate) fn serve(folder: &Path, device: &Device) -> Result<()> {
 
 impl Server {
     pub(crate) fn new(folder: &Path, device: &Device) -> Self {
-        Self { folder: folder.to_path_buf(), device: device.clone(), current: None }
+        Self { folder: folder.to_path_buf(), device: device.clone(), case: String::new(), forms: BTreeMap::new() }
     }
 
     pub(crate) fn answer(&mut self, line: &str) -> Result<Value> {
         match line.split_whitespace().collect::<Vec<_>>()[..] {
             ["prepare", case, form] => {
-                self.current = None;
+                if self.case != case {
+                    self.forms.clear();
+                }
+                self.case = case.to_string();
                 let tensors = inputs::load(&self.folder, case, &self.device)?;
                 let step = cases::prepare(case, form, &tensors, &self.device)?;
                 let summary = step()?.summary()?;
-                self.current = Some((case.to_string(), form.to_string(), step));
-                self.named(summary)
+                self.forms.insert(form.to_string(), step);
+                Ok(self.named(form, summary))
             }
-            ["run", budget] => self.named(measure::time(self.step()?, &self.device, budget.parse()?)?),
-            ["memory"] => self.named(measure::memory(self.step()?)?),
+            ["run", form, budget] => {
+                Ok(self.named(form, measure::time(self.step(form)?, &self.device, budget.parse()?)?))
+            }
+            ["memory", form] => Ok(self.named(form, measure::memory(self.step(form)?)?)),
             ["drop"] => {
-                self.current = None;
+                self.forms.clear();
                 Ok(json!({}))
             }
             ["rates"] => rates::measure(&self.device),
@@ -60,14 +68,13 @@ impl Server {
         }
     }
 
-    fn step(&self) -> Result<&Step> {
-        self.current.as_ref().map(|(_, _, step)| step).context("nothing is prepared")
+    fn step(&self, form: &str) -> Result<&Step> {
+        self.forms.get(form).with_context(|| format!("{form} is not prepared"))
     }
 
-    fn named(&self, mut answer: Value) -> Result<Value> {
-        let (case, form, _) = self.current.as_ref().context("nothing is prepared")?;
-        answer["what"] = json!(case);
+    fn named(&self, form: &str, mut answer: Value) -> Value {
+        answer["what"] = json!(self.case);
         answer["side"] = json!(form);
-        Ok(answer)
+        answer
     }
 }

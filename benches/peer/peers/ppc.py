@@ -18,25 +18,25 @@ def rank_within_class(labels, key, counts):
 
 
 @torch.no_grad()
-def pixel_weights(labels, similarity, classes, random_half=None):
-    """What each pixel counts within its view: half of each class at random, half of it hard, classes the same."""
+def pixel_weights(labels, similarity, classes, keys):
+    """What each pixel counts within its view: half of each class at random, those of the lowest keys, half of it hard;
+    classes the same."""
     counts = torch.zeros(labels.shape[0], classes, dtype=torch.long, device=labels.device)
     counts.scatter_add_(1, labels, torch.ones_like(labels))
     of_pixel = counts.gather(1, labels)
     half, hardest = of_pixel // 2, (of_pixel.double() * HARD_FRACTION).long()
     rank = rank_within_class(labels, similarity, counts)
     hard = ((rank >= hardest - half) & (rank < hardest)).to(similarity.dtype)
-    if random_half is None:
-        random_half = rank_within_class(labels, torch.rand_like(similarity), counts) < half
+    drawn = rank_within_class(labels, keys, counts) < half
     present = (counts > 0).sum(1, keepdim=True)
-    weights = (hard + random_half.to(hard.dtype)) / (2 * half).clamp(min=1) / present
+    weights = (hard + drawn.to(hard.dtype)) / (2 * half).clamp(min=1) / present
     return torch.where(of_pixel >= 2, weights, 0.0)
 
 
-def terms(f1, f2, cam1, cam2, label, random_half=None, ranks=(3, 13), background_score=BACKGROUND_SCORE,
-          divisor=DIVISOR, stable=False):
+def terms(f1, f2, cam1, cam2, label, keys, ranks=(3, 13), background_score=BACKGROUND_SCORE, divisor=DIVISOR,
+          stable=False):
     """(cross_prototype, cross_label, intra), weighted, from maps at one size: features (N, C, h, w), maps
-    (N, classes, h, w), label (N, foreground)."""
+    (N, classes, h, w), label (N, foreground); keys (2, pixels of the batch) in [0, 1) draw the random half."""
     n, classes, h, w = cam1.shape
     count = n * h * w
     pixels = rows(torch.stack((f1, f2)))  # (2, M, C)
@@ -59,12 +59,17 @@ def terms(f1, f2, cam1, cam2, label, random_half=None, ranks=(3, 13), background
     negatives = torch.topk(own, min(last, classes), dim=-1).values[..., dropped:]
     mined = torch.logsumexp(torch.cat((positive, negatives), -1), -1) - positive.squeeze(-1)
     similarity = positive.detach().squeeze(-1) * TEMPERATURE
-    weights = pixel_weights(labels, similarity, classes, random_half)
+    weights = pixel_weights(labels, similarity, classes, keys)
     intra = (mined * weights).sum() / 2
     return WEIGHT * cross_prototype, WEIGHT * cross_label, WEIGHT * intra
 
 
-def loss(f1, f2, cam1, cam2, label, grid=(16, 16), core=terms, **options):
+def keys_of(halves):
+    """Keys that draw the pixels marked in `halves`, and no others."""
+    return 0.5 * (1 - halves) + 0.5 * torch.rand_like(halves)
+
+
+def loss(f1, f2, cam1, cam2, label, keys, grid=(16, 16), core=terms, **options):
     """The total, from maps of any size. What is compiled is `core`: a compiler's own bilinear gradient is a slow one."""
     maps = [resized(maps, grid) for maps in (f1, f2, cam1.detach(), cam2.detach())]
-    return sum(core(*maps, label, **options))
+    return sum(core(*maps, label, keys, **options))
