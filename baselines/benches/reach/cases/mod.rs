@@ -17,7 +17,7 @@ use crate::inputs::Tensors;
 use crate::measure::Step;
 
 /// Every case, in the order of the table.
-pub(crate) const NAMES: [&str; 20] = [
+pub(crate) const NAMES: [&str; 19] = [
     "ppc-16",
     "ppc-56",
     "ppc-16-81",
@@ -37,7 +37,6 @@ pub(crate) const NAMES: [&str; 20] = [
     "crf-81",
     "ppc-heads",
     "hsc-heads",
-    "pcm-step",
 ];
 
 /// The inputs of a case.
@@ -48,7 +47,6 @@ pub(crate) fn make(name: &str) -> Result<Tensors> {
         ("hsc", _) => hsc::make(),
         ("rca", classes) => rca::make(classes.parse()?),
         ("seam", _) => seam::make(),
-        ("pcm", "step") => pcm::make(56, 1),
         ("pcm", side) => pcm::make(side.parse()?, 1),
         ("backbone", side) => backbone::make(side.parse()?),
         ("convs", _) => conv::make(),

@@ -16,7 +16,7 @@ pub(crate) fn make(side: usize, batch: usize) -> Result<Tensors> {
     Ok(Tensors::from([
         ("cam".to_string(), maps("cam", CLASSES)?.relu()?),
         ("features".to_string(), maps("features", channels)?),
-        ("cotangent".to_string(), maps("cotangent", CLASSES)?),
+        ("cotangent".to_string(), maps("cotangent", CLASSES)?.abs()?),
     ]))
 }
 
