@@ -36,7 +36,7 @@ FOLDER = pathlib.Path(__file__).resolve().parent
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7, help="turns of each side, unless time runs out")
-    parser.add_argument("--seconds", type=float, default=15, help="for the turns of one case")
+    parser.add_argument("--seconds", type=float, default=12, help="for the turns of one case")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", default="1", help="of each side: a number, or `all`")
     parser.add_argument("--only", nargs="+", choices=NAMES, metavar="CASE", help=", ".join(NAMES))
@@ -61,7 +61,6 @@ def check(python):
 
 def run(options, folder):
     program = built("reach", options.cargo.split(), ["cuda"] if options.device == "cuda" else [])
-    # Torch in a process of its own finds out whether there is a device before anything is measured.
     names = options.only or NAMES
     cases = [case for case in CASES if case.name in names and (options.device == "cpu" or case.is_on_gpu)]
     log = folder / "log"

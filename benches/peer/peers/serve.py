@@ -4,6 +4,7 @@
 """
 
 import gc
+import itertools
 import json
 import os
 import pathlib
@@ -43,7 +44,6 @@ class Server:
             from peers.timed import Timed
 
             self.forms[form] = Timed(case, form, path, self.device)
-        self.forms[form].step()  # what is compiled is compiled here
         return self.named(form, self.forms[form].summary())
 
     def run(self, form, budget):
@@ -58,22 +58,22 @@ class Server:
         return self.named(form, {"ms_cpu": cpu * 1e3 / steps, "ms_wall": wall * 1e3 / steps, "steps": steps})
 
     def memory(self, form):
-        """What a step takes at most above what is there: on the CPU by the pages of the process, on a GPU counted."""
-        step = self.forms[form].step
-        gc.collect()
-        if self.device == "cpu":
-            before = status("VmRSS")
-            pathlib.Path("/proc/self/clear_refs").write_text("5")  # forgets the highest so far
-            step()
-            peak = status("VmHWM") - before
-        else:
-            import torch
+        """What a step takes at most above what is there, counted by PyTorch's allocator."""
+        import torch
 
+        step = self.forms[form].step
+        if self.device != "cpu":
             torch.cuda.reset_peak_memory_stats()
             before = torch.cuda.memory_allocated()
             step()
-            peak = torch.cuda.max_memory_allocated() - before
-        return self.named(form, {"peak_bytes": peak})
+            return self.named(form, {"peak_bytes": torch.cuda.max_memory_allocated() - before})
+        activities = [torch.profiler.ProfilerActivity.CPU]
+        with torch.profiler.profile(activities=activities, profile_memory=True) as profiler:
+            outcome = step()
+        events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+        sizes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+        del outcome
+        return self.named(form, {"peak_bytes": max(itertools.accumulate(sizes), default=0)})
 
     def drop(self):
         self.forms = {}
@@ -88,14 +88,6 @@ class Server:
 
     def named(self, form, answer):
         return {**answer, "what": self.case, "side": form}
-
-
-def status(field):
-    """A field of this process's status, in bytes."""
-    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise KeyError(field)
 
 
 def main():

@@ -20,7 +20,7 @@ def measured(case, sides, options):
     prepared = prepare(case, sides, options, result)
     if "ours" in prepared:
         in_turns(prepared, options, result)
-        remember(prepared, result)
+        remember(case, prepared, options, result)
     for process in sides.processes.values():
         try:
             process.ask("drop")
@@ -93,9 +93,10 @@ def in_turns(prepared, options, result):
         rounds += 1
 
 
-def remember(prepared, result):
-    """Memory of a step: ours, and the eager peer's under the default allocator."""
-    for column in ("ours", "eager"):
+def remember(case, prepared, options, result):
+    """Memory of a step: ours, which only the CPU's allocator counts, and the eager peer's where it is asked for."""
+    columns = ["ours"] if options.device == "cpu" else []
+    for column in columns + ["eager"] * case.name.startswith("pcm-"):
         if column in prepared:
             process, form = prepared[column]
             try:
