@@ -153,7 +153,8 @@ def check_rca():
     case = Case("rca_contrast")
     mid = case.leaf("mid")
     pairs = torch.stack([case.get(key) for key in ("pair_image", "pair_class", "mix_image", "mix_class")], 1)
-    loss = rca.loss(mid, case.get("map_coarse"), case.get("queue"), case.get("label"), pairs, case.get("lam"), False)
+    known = rca.regions(case.get("label"), pairs)
+    loss = rca.loss(mid, case.get("map_coarse"), case.get("queue"), known, pairs, case.get("lam"), False)
     case.scalar("loss_cl", loss)
     case.gradient("grad_loss_cl__mid", torch.autograd.grad(loss, mid)[0])
     yield case

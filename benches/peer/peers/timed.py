@@ -73,7 +73,8 @@ class Timed:
         is_kept = not form.endswith("normalising")
         memory = tensors["slots"]
         memory = torch.nn.functional.normalize(memory, dim=-1) if is_kept else memory
-        given = [tensors["coarse"], memory, tensors["label"], tensors["pairs"], tensors["shares"]]
+        known = rca.regions(tensors["label"], tensors["pairs"])
+        given = [tensors["coarse"], memory, known, tensors["pairs"], tensors["shares"]]
         core = compiled(rca.contrast)
         self.take(lambda: rca.loss(*mid, *given, normalised=is_kept, core=core), mid)
 
