@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from .common import EPSILON, best, gathered, prototypes, resized, rows, scores, with_background
+from .common import EPSILON, best, gathered, prototypes, resized, rows, scores, unit, with_background
 
 BACKGROUND_SCORE, TEMPERATURE, WEIGHT, MOMENTUM, DIVISOR = 0.1, 0.1, 0.1, 0.5, 16
 LOW, HIGH, TOP, TOP_HIGH = 0.0005, 0.9995, 128, 16
@@ -15,11 +15,11 @@ def region_level(features, labels, banks, classes):
     background = (labels == classes - 1).to(features.dtype)
     masks = torch.stack((background, 1 - background), 2).flatten(3)  # (2, N, 2, pixels)
     # Along the width, as released.
-    along_width = F.normalize(features, dim=-1).flatten(3)
+    along_width = unit(features).flatten(3)
     sums = torch.matmul(masks, along_width.transpose(2, 3))  # (2, N, 2, C)
     vectors = F.normalize(sums / (masks.sum(-1, keepdim=True) + EPSILON), dim=-1, eps=EPSILON)
-    unit = F.normalize(vectors, dim=-1)
-    cosines = unit[:, :, 0].flatten(0, 1) @ unit[:, :, 1].flatten(0, 1).t()
+    directions = unit(vectors)
+    cosines = directions[:, :, 0].flatten(0, 1) @ directions[:, :, 1].flatten(0, 1).t()
     apart = -torch.log(1 - cosines.clamp(LOW, HIGH))
     apart = apart.view(views, n, views, n).mean((1, 3))  # (view of the background, view of the foreground)
     intra, cross = (apart[0, 0] + apart[1, 1]) / 2, (apart[0, 1] + apart[1, 0]) / 2
@@ -64,7 +64,7 @@ def pixel_level(features, score, labels, banks, stable=False):
     centres = prototypes(score, pixels.detach(), h * w // DIVISOR, stable)
     # Of each view against the prototypes of both and its own bank.
     against = torch.cat((centres.view(1, 2 * classes, -1).expand(2, -1, -1), banks), 1)
-    logits = F.normalize(pixels, dim=-1) @ (against / TEMPERATURE).transpose(1, 2)
+    logits = unit(pixels) @ (against / TEMPERATURE).transpose(1, 2)
     logits = logits.view(2, count, 3, classes)
     norms = torch.logsumexp(logits, -1)
     own, other = labels.flatten(1), labels.flatten(1).flip(0)

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from .common import prototypes, resized, rows, scores, with_background
+from .common import prototypes, resized, rows, scores, unit, with_background
 
 BACKGROUND_SCORE, TEMPERATURE, WEIGHT, DIVISOR, HARD_FRACTION = 0.2, 0.1, 0.1, 8, 0.6
 
@@ -44,9 +44,8 @@ def terms(f1, f2, cam1, cam2, label, keys, ranks=(3, 13), background_score=BACKG
         score = scores(torch.stack((cam1, cam2)), background_score)
         labels = (score * with_background(label)).argmax(2).flatten(1)  # (2, M)
     centres = prototypes(score, pixels.detach(), h * w // divisor, stable)
-    unit = F.normalize(pixels, dim=-1)
     # Every pixel of both views against the prototypes of both views, in one product.
-    logits = (unit.flatten(0, 1) @ (centres.flatten(0, 1) / TEMPERATURE).t()).view(2, count, 2, classes)
+    logits = (unit(pixels).flatten(0, 1) @ (centres.flatten(0, 1) / TEMPERATURE).t()).view(2, count, 2, classes)
     # Prototypes of a view stand against the labels of the other: own prototypes, other labels, and the reverse.
     targets = labels.flip(0).t().unsqueeze(0).expand(2, -1, -1)
     losses = F.cross_entropy(logits.reshape(-1, classes), targets.reshape(-1), reduction="none")
