@@ -6,9 +6,11 @@
 mod affine;
 mod convolution;
 mod extremum;
+mod matrix;
 mod max_pool2d;
 mod pointwise;
 mod resize;
+mod sgd;
 mod support;
 mod top_k;
 mod unit;

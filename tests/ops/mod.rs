@@ -10,6 +10,7 @@ mod extremum;
 mod max_pool2d;
 mod pointwise;
 mod resize;
+mod sgd;
 mod top_k;
 mod unit;
 
