@@ -57,7 +57,6 @@ pub(super) fn compare(what: &str, inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Re
         let run = emulated(order, || evaluate(inputs, &f))?;
         same_bytes(&format!("{what}, {order:?}"), &run, &first)?;
     }
-    #[cfg(feature = "cuda")]
     if let Some(device) = gpu() {
         let there = inputs.iter().map(|x| x.to_device(&device)).collect::<candle_core::Result<Vec<Tensor>>>()?;
         let back = |run: Run| -> Result<Run> {
@@ -72,7 +71,6 @@ pub(super) fn compare(what: &str, inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Re
 }
 
 /// The first GPU, with buffers full of NaN before kernels write them; nothing where there is none.
-#[cfg(feature = "cuda")]
 pub(super) fn gpu() -> Option<Device> {
     static DEVICE: std::sync::OnceLock<Option<Device>> = std::sync::OnceLock::new();
     let device = DEVICE.get_or_init(|| {

@@ -28,7 +28,7 @@ pub(in crate::ops) use convolution::{Convolution, Pass};
 pub use convolution::{Precision, convolution_precision, set_convolution_precision};
 pub(in crate::ops) use cuda::Cuda;
 pub use cuda::cuda_device;
-#[cfg(all(feature = "cuda", any(test, feature = "testing")))]
+#[cfg(any(test, feature = "testing"))]
 pub use cuda::poison_buffers;
 pub(in crate::ops) use emulator::emulator;
 #[cfg(feature = "emulate")]

@@ -2,6 +2,7 @@
 
 mod cpu;
 mod device;
+pub(super) mod select;
 
 use candle_core::{D, Tensor};
 
