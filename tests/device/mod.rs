@@ -3,8 +3,8 @@
 //! Without a GPU the device is the emulator, in three orders of threads, whose results must be the same bytes. Built with
 //! the feature `cuda` and run where there is a GPU, the same tests use that as well.
 
-mod affinity;
 mod affine;
+mod affinity;
 mod convolution;
 mod extremum;
 mod matrix;
