@@ -37,7 +37,6 @@ const ALLOWED: &[(&str, &str)] = &[
     ("src/regularizer/rca/update.rs", "which images go into the queue depends on the network"),
     ("baselines/src/train/checkpoint.rs", "when a checkpoint is written"),
     ("baselines/src/train/ledger.rs", "the reading, once in many steps"),
-    ("baselines/src/train/optim.rs", "the norm of all gradients, where they are clipped"),
     ("baselines/src/train/trainer.rs", "when a step has failed"),
 ];
 
