@@ -3,8 +3,9 @@
 use candle_core::{Result, Shape};
 use rayon::prelude::*;
 
-use super::Order;
 use super::select::{Selection, key};
+use super::{Order, device};
+use crate::ops::device::{Buffer, DeviceArray, Gpu};
 use crate::ops::kernel::{Array, GRAIN, IndexKernel, Real};
 
 pub(super) struct TopKIndices {
@@ -30,5 +31,9 @@ impl IndexKernel for TopKIndices {
                 });
         }
         Ok((result, dims.into()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, x: DeviceArray<'_>) -> Result<(Buffer, Shape)> {
+        device::indices(self, gpu, x)
     }
 }
