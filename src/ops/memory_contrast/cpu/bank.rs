@@ -67,10 +67,11 @@ impl<T: Real> Bank<'_, T> {
         wide.resize(span.len(), 0.0);
         match self {
             Self::Same(_) => {}
-            Self::F16(rows) => rows[span].convert_to_f32_slicewide,
-            Self::Bf16(rows) => rows[span].convert_to_f32_slicewide,
+            Self::F16(rows) => rows[span].convert_to_f32_slice(wide),
+            Self::Bf16(rows) => rows[span].convert_to_f32_slice(wide),
         }
         // Half precision is computed in float32 alone (`with`), which this tells the compiler.
+        let wide: &Vec<f32> = wide;
         (wide as &dyn Any).downcast_ref::<Vec<T>>().map_or(&[], Vec::as_slice)
     }
 }
