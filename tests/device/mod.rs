@@ -9,6 +9,7 @@ mod support;
 mod top_prototype;
 mod affinity;
 mod affine;
+mod affinity;
 mod convolution;
 mod extremum;
 mod max_pool2d;
