@@ -3,20 +3,18 @@
 //! Without a GPU the device is the emulator, in three orders of threads, whose results must be the same bytes. Built with
 //! the feature `cuda` and run where there is a GPU, the same tests use that as well.
 
-mod memory_contrast;
-mod region_mean;
-mod support;
-mod top_prototype;
-mod affinity;
 mod affine;
 mod affinity;
 mod convolution;
 mod extremum;
 mod matrix;
 mod max_pool2d;
+mod memory_contrast;
 mod pointwise;
+mod region_mean;
 mod resize;
 mod sgd;
 mod support;
 mod top_k;
+mod top_prototype;
 mod unit;
