@@ -47,9 +47,9 @@ pub(super) fn cut<T: Real>(values: &[T], k: usize, order: Order) -> Cut<T> {
         Order::Smallest => ascending(a, b),
     };
     let (before, &mut value, after) = near.select_nth_unstable_by(k - better - 1, compare);
-    let is_tie = |other: &&T| ascending(other, &value) == Ordering::Equal;
-    let chosen = before.iter().filter(is_tie).count() + 1;
-    if after.iter().filter(is_tie).count() == 0 {
+    let is_tie = |other: &T| ascending(other, &value) == Ordering::Equal;
+    let chosen = before.iter().filter(|other| is_tie(other)).count() + 1;
+    if !after.iter().any(is_tie) {
         return Cut { value, ties };
     }
     let mut equal = values.iter().enumerate().filter(|(_, other)| is_tie(other));

@@ -9,6 +9,6 @@ mod normalize;
 mod pseudo_label;
 mod refine;
 
-pub use normalize::{max_norm, min_max_norm};
+pub use normalize::{NORM_EPSILON, max_norm, min_max_norm};
 pub use pseudo_label::{label_softmax, pseudo_label};
 pub use refine::{Refine, crf_image};

@@ -5,7 +5,7 @@ mod cpu;
 use candle_core::Tensor;
 
 use self::cpu::{MaxNorm, MinMaxNorm};
-pub(super) use self::cpu::{above_least, kept_above_least};
+pub(super) use self::cpu::above_least;
 use super::kernel::{apply1, detached1};
 use crate::error::{Error, Result, expect_shape};
 
