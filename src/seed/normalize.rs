@@ -40,3 +40,16 @@ pub fn max_norm(cam: &Tensor) -> Result<Tensor> {
 pub fn min_max_norm(cam: &Tensor) -> Result<Tensor> {
     ops::min_max_norm(cam, NORM_EPSILON)
 }
+
+/// Scores of every class at the pixels of a grid: [`min_max_norm`] of the resized maps, with a constant background.
+/// No gradient.
+///
+/// # Shapes
+/// `cam (N, num_classes, h, w)`, background last, to `(N, num_classes, height, width)` for `grid = (height, width)`;
+/// resized bilinearly with aligned corners.
+///
+/// # Errors
+/// When the shape is another or a size is 0.
+pub fn scores(cam: &Tensor, grid: (usize, usize), background: f64) -> Result<Tensor> {
+    ops::seed_scores(cam, grid, background, NORM_EPSILON)
+}

@@ -5,9 +5,10 @@
 use candle_core::{Result, Shape};
 use rayon::prelude::*;
 
-use super::Equivariance;
 use super::aligned::{Aligned, Frame};
 use super::targets::one_hot;
+use super::{Equivariance, device};
+use crate::ops::device::{Buffer, DeviceArray, Gpu};
 use crate::ops::enlarged::total;
 use crate::ops::kernel::{Array, Kernel, Real, values};
 use crate::ops::select::cut;
@@ -35,6 +36,10 @@ impl Kernel<2> for Equivariance {
         })??;
         let len = result.len();
         Ok((result, len.into()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, [source, target]: [DeviceArray<'_>; 2]) -> Result<(Buffer, Shape)> {
+        device::packed(self, gpu, Pair::new(source, target))
     }
 }
 

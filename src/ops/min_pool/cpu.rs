@@ -5,8 +5,9 @@
 use candle_core::{Result, Shape, bail};
 use rayon::prelude::*;
 
-use super::MinPool;
+use super::{MinPool, device};
 use crate::ops::Corners;
+use crate::ops::device::{Buffer, DeviceArray, Gpu};
 use crate::ops::enlarged::{Stretched, total};
 use crate::ops::kernel::{Array, Kernel, Real};
 use crate::ops::resize::{Taps, taps};
@@ -48,6 +49,10 @@ impl Kernel<1> for MinPool {
         value[0] = T::from_f64(sums.iter().sum::<f64>() * scale);
         let len = result.len();
         Ok((result, len.into()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, [map]: [DeviceArray<'_>; 1]) -> Result<(Buffer, Shape)> {
+        device::packed(self, gpu, map)
     }
 }
 

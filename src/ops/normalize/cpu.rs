@@ -2,6 +2,8 @@
 
 use candle_core::{Result, Shape, Tensor};
 
+use super::device;
+use crate::ops::device::{Buffer, DeviceArray, Gpu};
 use crate::ops::enlarged::{dot, extrema, total};
 use crate::ops::kernel::{Array, Kernel, Real, detached2, for_each_chunk};
 
@@ -14,6 +16,10 @@ impl Kernel<1> for MaxNorm {
 
     fn forward<T: Real>(&self, [x]: [Array<'_, T>; 1]) -> Result<(Vec<T>, Shape)> {
         Ok((each_plane(x, self.epsilon, |x, least, epsilon| above_least(x, least, epsilon)), x.dims.into()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, inputs: [DeviceArray<'_>; 1]) -> Result<(Buffer, Shape)> {
+        device::launch("max_norm", self.epsilon, gpu, &inputs)
     }
 
     fn backward(&self, [x]: [&Tensor; 1], _: &Tensor, grad: &Tensor) -> Result<[Option<Tensor>; 1]> {
@@ -30,6 +36,10 @@ impl Kernel<1> for MinMaxNorm {
 
     fn forward<T: Real>(&self, [x]: [Array<'_, T>; 1]) -> Result<(Vec<T>, Shape)> {
         Ok((each_plane(x, self.epsilon, |x, least, epsilon| kept_above_least(x, least, epsilon)), x.dims.into()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, inputs: [DeviceArray<'_>; 1]) -> Result<(Buffer, Shape)> {
+        device::launch("min_max_norm", self.epsilon, gpu, &inputs)
     }
 }
 
@@ -81,6 +91,10 @@ impl Kernel<2> for Gradient {
         });
         Ok((result, x.dims.into()))
     }
+
+    fn device(&self, gpu: &dyn Gpu, inputs: [DeviceArray<'_>; 2]) -> Result<(Buffer, Shape)> {
+        device::launch("max_norm_gradient", self.0, gpu, &inputs)
+    }
 }
 
 fn plane_len<T>(x: Array<'_, T>) -> usize {
@@ -94,7 +108,7 @@ fn rectified_extrema<T: Real>(plane: &[T]) -> (T, T) {
 }
 
 /// Comparisons are written so that NaN passes through.
-fn rectified<T: Real>(x: T) -> T {
+pub(in crate::ops) fn rectified<T: Real>(x: T) -> T {
     if x < T::zero() { T::zero() } else { x }
 }
 

@@ -1,11 +1,12 @@
 //! Maps by their largest and smallest value.
 
 mod cpu;
+mod device;
 
 use candle_core::Tensor;
 
 use self::cpu::{MaxNorm, MinMaxNorm};
-pub(super) use self::cpu::above_least;
+pub(super) use self::cpu::{above_least, kept_above_least, rectified};
 use super::kernel::{apply1, detached1};
 use crate::error::{Error, Result, expect_shape};
 

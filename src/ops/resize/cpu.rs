@@ -96,11 +96,15 @@ impl<T: Real> Taps<T> {
     }
 }
 
+/// From an output position with aligned corners to the next, in the source.
+pub(in crate::ops) fn step(input: usize, output: usize) -> f64 {
+    if output > 1 { (input - 1) as f64 / (output - 1) as f64 } else { 0.0 }
+}
+
 /// Positions are computed in float64 whatever the type of the map, in the order of PyTorch's operations.
 pub(in crate::ops) fn taps<T: Real>(input: usize, output: usize, corners: Corners) -> Vec<Taps<T>> {
     let position = |i: usize| match corners {
-        Corners::Aligned if output > 1 => (input - 1) as f64 / (output - 1) as f64 * i as f64,
-        Corners::Aligned => 0.0,
+        Corners::Aligned => step(input, output) * i as f64,
         Corners::HalfPixel => (input as f64 / output as f64 * (i as f64 + 0.5) - 0.5).max(0.0),
     };
     let tap = |i: usize| {

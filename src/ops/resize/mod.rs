@@ -5,7 +5,7 @@ mod cpu;
 use candle_core::Tensor;
 
 use self::cpu::Bilinear;
-pub(super) use self::cpu::{Taps, taps};
+pub(super) use self::cpu::{Taps, step, taps};
 use super::kernel::apply1;
 use crate::error::{Error, Result, expect_shape};
 

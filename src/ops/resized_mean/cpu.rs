@@ -2,7 +2,9 @@
 
 use candle_core::{Result, Shape, Tensor, bail};
 
+use super::device;
 use crate::ops::Corners;
+use crate::ops::device::{Buffer, DeviceArray, Gpu};
 use crate::ops::enlarged::dot;
 use crate::ops::kernel::{Array, Kernel, Real, detached1, for_each_chunk};
 use crate::ops::resize::taps;
@@ -23,6 +25,10 @@ impl Kernel<1> for ResizedMean {
             rows.fold(T::zero(), |sum, (row, &share)| sum + share * dot(row, &columns))
         };
         Ok((x.values.chunks_exact(h * w).map(plane).collect(), (n, c).into()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, [x]: [DeviceArray<'_>; 1]) -> Result<(Buffer, Shape)> {
+        device::forward(self, gpu, x)
     }
 
     fn backward(&self, [x]: [&Tensor; 1], _: &Tensor, grad: &Tensor) -> Result<[Option<Tensor>; 1]> {
@@ -52,6 +58,10 @@ impl Kernel<1> for Gradient {
             }
         });
         Ok((result, (n, c, h, w).into()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, [grad]: [DeviceArray<'_>; 1]) -> Result<(Buffer, Shape)> {
+        device::gradient(self, gpu, grad)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Means over enlarged maps.
 
 mod cpu;
+mod device;
 
 use candle_core::Tensor;
 
