@@ -3,5 +3,8 @@
 //! Without a GPU the device is the emulator, in three orders of threads, whose results must be the same bytes. Built with
 //! the feature `cuda` and run where there is a GPU, the same tests use that as well.
 
+mod equivariance;
+mod min_pool;
+mod seeds;
 mod support;
 mod unit;

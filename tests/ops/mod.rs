@@ -8,8 +8,11 @@ mod conv2d;
 mod depthwise;
 mod extremum;
 mod max_pool2d;
+mod normalize;
 mod pointwise;
 mod resize;
+mod resized_mean;
+mod seeds;
 mod top_k;
 mod unit;
 
