@@ -59,7 +59,13 @@ impl<T: Real> Stretched<T> {
     }
 
     /// Adds what it holds, as a gradient and `scale` times, to that of the plane it was made from by `columns`.
-    pub(super) fn add_to(&self, plane: &mut [T], width: usize, columns: impl Iterator<Item = Taps<T>> + Clone, scale: T) {
+    pub(super) fn add_to(
+        &self,
+        plane: &mut [T],
+        width: usize,
+        columns: impl Iterator<Item = Taps<T>> + Clone,
+        scale: T,
+    ) {
         for (line, row) in plane.chunks_exact_mut(width).zip(self.values.chunks_exact(self.width)) {
             for (&grad, column) in row.iter().zip(columns.clone()) {
                 column.add(line, grad * scale);

@@ -50,7 +50,9 @@ fn min_pool_of_ties_on_devices() -> Result<()> {
 #[test]
 fn resized_means_on_devices() -> Result<()> {
     for dtype in TYPES {
-        for (dims, size) in [([2, 3, 5, 7], (21, 30)), ([1, 2, 8, 9], (5, 4)), ([2, 1, 1, 4], (1, 9)), ([1, 1, 3, 3], (1, 1))] {
+        for (dims, size) in
+            [([2, 3, 5, 7], (21, 30)), ([1, 2, 8, 9], (5, 4)), ([2, 1, 1, 4], (1, 9)), ([1, 1, 3, 3], (1, 1))]
+        {
             let x = [normal("x", &dims, dtype)?];
             compare(&format!("resized_mean {dims:?} to {size:?} {dtype:?}"), &x, |x| resized_mean(&x[0], size))?;
         }

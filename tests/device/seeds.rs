@@ -17,7 +17,9 @@ fn best(x: &Tensor, present: &[&[usize]]) -> Result<Tensor> {
 #[test]
 fn seeds_on_devices() -> Result<()> {
     for dtype in TYPES {
-        for (dims, size) in [([2, 4, 12, 12], (6, 6)), ([1, 3, 5, 7], (11, 4)), ([2, 2, 1, 1], (3, 3)), ([1, 5, 4, 4], (4, 4))] {
+        for (dims, size) in
+            [([2, 4, 12, 12], (6, 6)), ([1, 3, 5, 7], (11, 4)), ([2, 2, 1, 1], (3, 3)), ([1, 5, 4, 4], (4, 4))]
+        {
             let what = format!("{dims:?} to {size:?} {dtype:?}");
             let x = [normal("x", &dims, dtype)?];
             compare(&format!("seed_scores {what}"), &x, |x| seed_scores(&x[0], size, 0.2, EPSILON))?;

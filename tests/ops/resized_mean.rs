@@ -12,9 +12,8 @@ fn is_the_mean_of_the_resized_map() {
         [(0, [2, 3, 5, 7], (21, 30)), (1, [1, 2, 8, 9], (5, 4)), (2, [2, 1, 1, 4], (1, 9)), (3, [1, 1, 3, 3], (1, 1))]
     {
         let x = randn(seed, &dims).unwrap();
-        let composed = |x: &candle_core::Tensor| {
-            Ok(resize_bilinear(x, size, Corners::Aligned)?.flatten_from(2)?.mean(2)?)
-        };
+        let composed =
+            |x: &candle_core::Tensor| Ok(resize_bilinear(x, size, Corners::Aligned)?.flatten_from(2)?.mean(2)?);
         let want = composed(&x).unwrap();
         assert_close("mean", &resized_mean(&x, size).unwrap(), &want, 1e-13).unwrap();
         let (got, slope) = (gradient(&x, |x| resized_mean(x, size)), gradient(&x, composed));

@@ -47,9 +47,13 @@ fn scores_are_the_composed_form() {
 #[test]
 fn labels_are_the_first_largest_of_what_is_masked() {
     let present: [&[usize]; 4] = [&[0, 2], &[], &[1], &[0, 1, 2]];
-    let labels =
-        ImageLabels::new(present.iter().map(|p| p.to_vec()).collect(), ClassLayout::new(3).unwrap(), DType::F64, &Device::Cpu)
-            .unwrap();
+    let labels = ImageLabels::new(
+        present.iter().map(|p| p.to_vec()).collect(),
+        ClassLayout::new(3).unwrap(),
+        DType::F64,
+        &Device::Cpu,
+    )
+    .unwrap();
     // Few levels, so that many are equal.
     let scores = randn(7, &[4, 4, 6, 5]).unwrap().round().unwrap();
     let masked = scores.broadcast_mul(&labels.with_background().unwrap()).unwrap().to_vec3_of_images();

@@ -153,7 +153,8 @@ fn ties_and_constants() {
     }
     let enlarged = Case { sizes: Pair::new((17, 21), (9, 13)), ..case };
     for level in [0.0, -1.0, 2.5, 1e-7, 1e6] {
-        let x: Vec<Tensor> = inputs(&enlarged, 0).iter().map(|x| Tensor::full(level, x.shape(), &Device::Cpu).unwrap()).collect();
+        let x: Vec<Tensor> =
+            inputs(&enlarged, 0).iter().map(|x| Tensor::full(level, x.shape(), &Device::Cpu).unwrap()).collect();
         compare(&format!("constant {level}"), &enlarged, &x, &config(OneHotChannels::Foreground, 0.2), 1e-9);
     }
 }

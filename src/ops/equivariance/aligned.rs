@@ -2,11 +2,11 @@
 //!
 //! Of the enlarged plane only the extrema need all pixels; the rest is evaluated where the resized plane looks.
 
+use crate::ops::Corners;
 use crate::ops::enlarged::{Extent, Stretched, dot, total};
 use crate::ops::kernel::Real;
 use crate::ops::normalize::above_least;
 use crate::ops::resize::{Taps, taps};
-use crate::ops::Corners;
 
 /// Positions of a view: from its maps to the size they are normalised at, and from there to the size of comparison.
 pub(super) struct Frame<T> {
@@ -140,11 +140,8 @@ impl<'a, T: Real> Aligned<'a, T> {
             for (row, grad) in frame.rows.iter().zip(grad.chunks_exact(width)) {
                 for (row, weight) in frame.levels(row) {
                     let [upper, lower] = self.sides[side].around(&row);
-                    for (((above, &upper), &lower), (part, (&grad, &side_weight))) in above
-                        .iter_mut()
-                        .zip(upper)
-                        .zip(lower)
-                        .zip(part.iter_mut().zip(grad.iter().zip(weights(frame))))
+                    for (((above, &upper), &lower), (part, (&grad, &side_weight))) in
+                        above.iter_mut().zip(upper).zip(lower).zip(part.iter_mut().zip(grad.iter().zip(weights(frame))))
                     {
                         *above = above_least(row.between(upper, lower), least, epsilon);
                         let weighed = grad * (weight * side_weight);

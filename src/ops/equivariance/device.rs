@@ -62,15 +62,20 @@ impl Step<'_> {
         let [source, target] = [self.cam.source.len(), self.cam.target.len()];
         let len = Equivariance::TERMS + if self.kernel.with_gradients { 2 * (source + target) } else { 0 };
         let result = self.alloc(len)?;
-        self.launch("equivariance_sums", [1, 1, 1], THREADS, &[
-            er_sums.pointer(),
-            Arg::size(blocks)?,
-            cuts.2.pointer(),
-            Arg::size(directions)?,
-            result.pointer(),
-            Arg::F64(self.er_scale()),
-            Arg::F64(self.ecr_scale()),
-        ])?;
+        self.launch(
+            "equivariance_sums",
+            [1, 1, 1],
+            THREADS,
+            &[
+                er_sums.pointer(),
+                Arg::size(blocks)?,
+                cuts.2.pointer(),
+                Arg::size(directions)?,
+                result.pointer(),
+                Arg::F64(self.er_scale()),
+                Arg::F64(self.ecr_scale()),
+            ],
+        )?;
         if self.kernel.with_gradients {
             let first = Equivariance::TERMS;
             let starts = [[first, first + source + target], [first + source, first + 2 * source + target]];
@@ -88,8 +93,7 @@ impl Step<'_> {
         let planes = 2 * self.images * self.classes;
         let extents = (self.alloc(2 * planes)?, self.gpu.alloc(DType::U32, 2 * planes)?);
         let (cam, refined) = self.maps(view);
-        let mut arguments =
-            vec![cam, refined, self.mask.pointer(), extents.0.pointer(), extents.1.pointer()];
+        let mut arguments = vec![cam, refined, self.mask.pointer(), extents.0.pointer(), extents.1.pointer()];
         arguments.extend(self.frame(view)?);
         let (height, width) = self.size(view);
         self.launch("equivariance_extents", [self.classes, self.images, 2], threads(height * width), &arguments)?;
@@ -122,35 +126,45 @@ impl Step<'_> {
     fn compare(&self, cam: &Pair<Buffer>, refined: &Pair<Buffer>) -> Result<(Buffer, usize)> {
         let blocks = self.pixels().div_ceil(THREADS);
         let sums = self.alloc(blocks * self.images)?;
-        self.launch("equivariance_compare", [blocks, self.images, 1], THREADS, &[
-            cam.source.pointer(),
-            cam.target.pointer(),
-            refined.source.pointer(),
-            refined.target.pointer(),
-            self.mask.pointer(),
-            sums.pointer(),
-            Arg::size(self.classes)?,
-            Arg::size(self.slots)?,
-            Arg::size(self.pixels())?,
-            Arg::I32(i32::from(self.kernel.channels == OneHotChannels::SkipFirst)),
-        ])?;
+        self.launch(
+            "equivariance_compare",
+            [blocks, self.images, 1],
+            THREADS,
+            &[
+                cam.source.pointer(),
+                cam.target.pointer(),
+                refined.source.pointer(),
+                refined.target.pointer(),
+                self.mask.pointer(),
+                sums.pointer(),
+                Arg::size(self.classes)?,
+                Arg::size(self.slots)?,
+                Arg::size(self.pixels())?,
+                Arg::I32(i32::from(self.kernel.channels == OneHotChannels::SkipFirst)),
+            ],
+        )?;
         Ok((sums, blocks * self.images))
     }
 
     fn select(&self, differences: &Pair<Buffer>, (values, ties, sums): &(Buffer, Buffer, Buffer)) -> Result<()> {
         let threads = threads((self.slots + 1) * self.pixels());
-        self.launch("equivariance_select", [self.images, 2, 1], threads, &[
-            differences.source.pointer(),
-            differences.target.pointer(),
-            self.mask.pointer(),
-            values.pointer(),
-            ties.pointer(),
-            sums.pointer(),
-            Arg::size(self.classes)?,
-            Arg::size(self.slots)?,
-            Arg::size(self.pixels())?,
-            Arg::size(self.kernel.largest)?,
-        ])
+        self.launch(
+            "equivariance_select",
+            [self.images, 2, 1],
+            threads,
+            &[
+                differences.source.pointer(),
+                differences.target.pointer(),
+                self.mask.pointer(),
+                values.pointer(),
+                ties.pointer(),
+                sums.pointer(),
+                Arg::size(self.classes)?,
+                Arg::size(self.slots)?,
+                Arg::size(self.pixels())?,
+                Arg::size(self.kernel.largest)?,
+            ],
+        )
     }
 
     fn gradients(

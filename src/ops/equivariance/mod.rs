@@ -153,8 +153,7 @@ impl Packed {
         }
         let gradient =
             |start, map: &Tensor| Ok::<_, Error>(self.values.narrow(0, start, map.elem_count())?.reshape(map.shape())?);
-        let gradients =
-            [gradient(start, &maps.source)?, gradient(start + maps.source.elem_count(), &maps.target)?];
+        let gradients = [gradient(start, &maps.source)?, gradient(start + maps.source.elem_count(), &maps.target)?];
         Ok(apply2(Precomputed { value, gradients }, &maps.source, &maps.target)?)
     }
 }

@@ -34,7 +34,9 @@ pub(super) fn one_hot<T: Real>(
             strongest.copy_from_slice(background);
             // An absent class competes with its zeros.
             if present.len() - skipped + 2 < classes {
-                strongest.iter_mut().for_each(|strongest| *strongest = if *strongest < zero { zero } else { *strongest });
+                strongest
+                    .iter_mut()
+                    .for_each(|strongest| *strongest = if *strongest < zero { zero } else { *strongest });
             }
             for plane in foreground.chunks_exact(pixels).skip(skipped) {
                 raise(&mut strongest, plane);

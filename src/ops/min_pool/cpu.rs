@@ -20,7 +20,8 @@ impl Kernel<1> for MinPool {
     fn forward<T: Real>(&self, [map]: [Array<'_, T>; 1]) -> Result<(Vec<T>, Shape)> {
         let &[images, classes, h, w] = map.dims else { bail!("{}: expected 4 axes", Self::NAME) };
         let image_len = classes * h * w;
-        let (rows, columns) = (taps::<T>(h, self.size.0, Corners::Aligned), taps::<T>(w, self.size.1, Corners::Aligned));
+        let (rows, columns) =
+            (taps::<T>(h, self.size.0, Corners::Aligned), taps::<T>(w, self.size.1, Corners::Aligned));
         let gradient_len = if self.with_gradient { map.values.len() } else { 0 };
         let mut result = vec![T::zero(); Self::TERMS + gradient_len];
         let scale = 1.0 / (self.smallest * images) as f64;

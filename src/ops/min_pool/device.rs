@@ -33,14 +33,19 @@ pub(super) fn packed(pool: &MinPool, gpu: &dyn Gpu, map: DeviceArray<'_>) -> Res
     launch("min_pool_strongest", [pixels.div_ceil(THREADS), images, 1], THREADS, &arguments)?;
 
     let cuts = (gpu.alloc(map.dtype, images)?, gpu.alloc(DType::U32, images)?, gpu.alloc(map.dtype, images)?);
-    launch("min_pool_smallest", [images, 1, 1], threads(pixels), &[
-        strongest.0.pointer(),
-        cuts.0.pointer(),
-        cuts.1.pointer(),
-        cuts.2.pointer(),
-        pixel_count,
-        Arg::size(pool.smallest)?,
-    ])?;
+    launch(
+        "min_pool_smallest",
+        [images, 1, 1],
+        threads(pixels),
+        &[
+            strongest.0.pointer(),
+            cuts.0.pointer(),
+            cuts.1.pointer(),
+            cuts.2.pointer(),
+            pixel_count,
+            Arg::size(pool.smallest)?,
+        ],
+    )?;
 
     let len = MinPool::TERMS + if pool.with_gradient { map.len() } else { 0 };
     let result = gpu.alloc(map.dtype, len)?;
