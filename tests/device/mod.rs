@@ -6,5 +6,13 @@
 mod equivariance;
 mod min_pool;
 mod seeds;
+mod affine;
+mod affinity;
+mod convolution;
+mod extremum;
+mod max_pool2d;
+mod pointwise;
+mod resize;
 mod support;
+mod top_k;
 mod unit;

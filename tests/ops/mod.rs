@@ -8,12 +8,15 @@ mod conv2d;
 mod depthwise;
 mod extremum;
 mod max_pool2d;
+mod memory_contrast;
 mod normalize;
 mod pointwise;
+mod region_mean;
 mod resize;
 mod resized_mean;
 mod seeds;
 mod top_k;
+mod top_prototype;
 mod unit;
 
 use candle_core::{DType, Device, Tensor, Var};
