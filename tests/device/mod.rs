@@ -3,16 +3,16 @@
 //! Without a GPU the device is the emulator, in three orders of threads, whose results must be the same bytes. Built with
 //! the feature `cuda` and run where there is a GPU, the same tests use that as well.
 
-mod equivariance;
-mod min_pool;
-mod seeds;
 mod affine;
 mod affinity;
 mod convolution;
+mod equivariance;
 mod extremum;
 mod max_pool2d;
+mod min_pool;
 mod pointwise;
 mod resize;
+mod seeds;
 mod support;
 mod top_k;
 mod unit;

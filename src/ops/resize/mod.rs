@@ -7,12 +7,9 @@ mod nearest;
 use candle_core::Tensor;
 
 use self::cpu::Bilinear;
-<<<<<<< HEAD
 pub(super) use self::cpu::{Taps, step, taps};
-=======
 use self::device::Sizes;
 use self::nearest::Nearest;
->>>>>>> main
 use super::kernel::apply1;
 use crate::error::{Error, Result, expect_shape};
 
