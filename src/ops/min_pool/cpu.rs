@@ -33,6 +33,10 @@ impl Kernel<1> for MinPool {
             });
             let planes = Planes { stretched: stretched.collect(), rows: &rows, columns: &columns, source: (h, w) };
             let strongest = planes.strongest();
+            // Maps that have learnt their lesson: all that counts is zero, in value and gradient.
+            if strongest.iter().filter(|value| **value <= T::zero()).count() >= self.smallest {
+                return 0.0;
+            }
             let cut = cut(&strongest, self.smallest, Order::Smallest);
             if let Some(gradient) = gradient {
                 let into = self.present[image].iter().map(|class| class * h * w);
@@ -108,9 +112,6 @@ impl<T: Real> Planes<'_, T> {
         starts: impl Iterator<Item = usize>,
     ) {
         let (zero, width) = (T::zero(), self.columns.len());
-        if cut.value <= zero {
-            return;
-        }
         let mut sums: Vec<_> = self.stretched.iter().map(|_| Stretched::zeros(self.source.0, width)).collect();
         let (mut open, mut part) = (vec![zero; width], vec![zero; width]);
         for (i, (row, strongest)) in self.rows.iter().zip(strongest.chunks_exact(width)).enumerate() {
