@@ -15,6 +15,7 @@ mod region_mean;
 mod resize;
 mod resized_mean;
 mod seeds;
+mod sgd;
 mod top_k;
 mod top_prototype;
 mod unit;
