@@ -175,24 +175,34 @@ impl Step<'_> {
         (values, ties): (&Buffer, &Buffer),
         results: [Arg; 2],
     ) -> Result<()> {
+        let (blocks, planes) = (self.pixels().div_ceil(THREADS), 2 * self.images * (self.slots + 1));
+        // Pixels of the enlarged plane that one of the comparison looks at.
+        let neighbours = if self.size(view) == self.kernel.sizes.target { 1 } else { 4 };
+        let parts = self.alloc(planes * neighbours * self.pixels())?;
+        let sums = self.alloc(2 * planes * blocks)?;
+        let mut counts = Vec::new();
+        for count in [self.images, self.classes, self.slots, self.pixels()] {
+            counts.push(Arg::size(count)?);
+        }
         let (cam, refined) = self.maps(view);
-        let mut arguments = vec![
-            cam,
-            refined,
-            self.mask.pointer(),
-            extents.0.pointer(),
-            extents.1.pointer(),
-            er.pointer(),
-            cross.pointer(),
-            values.pointer(),
-            ties.pointer(),
-        ];
-        arguments.extend(results);
-        arguments.extend([Arg::size(self.slots)?, Arg::size(view)?]);
+        let mut arguments = vec![cam, refined, self.mask.pointer(), extents.0.pointer(), extents.1.pointer()];
+        arguments.extend([er, cross, values, ties, &parts, &sums].map(Buffer::pointer));
+        arguments.extend_from_slice(&counts);
+        arguments.push(Arg::size(view)?);
         arguments.extend([self.kernel.epsilon, self.er_scale(), self.ecr_scale()].map(Arg::F64));
         arguments.extend(self.frame(view)?);
-        let threads = threads(self.map_dims(view)[2] * self.map_dims(view)[3]);
-        self.launch("equivariance_gradients", [self.classes, self.images, 2], threads, &arguments)
+        self.launch("equivariance_spread", [blocks, self.slots + 1, 2 * self.images], THREADS, &arguments)?;
+
+        let mut arguments = vec![self.mask.pointer()];
+        arguments.extend([&extents.0, &extents.1, &parts, &sums].map(Buffer::pointer));
+        arguments.push(Arg::size(blocks)?);
+        arguments.extend(results);
+        arguments.extend(counts);
+        arguments.push(Arg::F64(self.kernel.epsilon));
+        arguments.extend(self.frame(view)?);
+        let pixels = self.map_dims(view)[2] * self.map_dims(view)[3];
+        let blocks = [pixels.div_ceil(THREADS), self.classes, 2 * self.images];
+        self.launch("equivariance_gather", blocks, THREADS, &arguments)
     }
 
     fn launch(&self, name: &str, blocks: [usize; 3], threads: usize, arguments: &[Arg]) -> Result<()> {

@@ -199,90 +199,125 @@ __device__ inline Range outputs(int position, double step, int large, double sec
   return is_direct ? range : touching(range.from, range.to, second_step, compared);
 }
 
-// The gradient by a plane of a map, given the one by its aligned form. One block.
+// Of the gradients' kernels: a plane of a view, raw or refined, of one slot of an image.
+struct Plane {
+  int images, classes, slots, pixels;
+  // 0 for the raw, 1 for the refined maps.
+  __device__ bool is_refined() const { return (int)blockIdx.z >= images; }
+  __device__ long long image() const { return (int)blockIdx.z % images; }
+  __device__ long long slot_index(int slot) const { return (long long)blockIdx.z * (slots + 1) + slot; }
+};
+
+// Blocks: pixels of the comparison, slots, images of the raw and then of the refined maps. What each pixel of the
+// enlarged plane that a pixel looks at is owed, and sums of it: alone, and times how far the pixel is above the least.
 template <class T>
-__device__ void plane_gradient(const T* map, const Frame& frame, const Extent<T>& extent, T epsilon, const Slope<T>& slope, T* result) {
-  T inverse = T(1) / ((extent.most - extent.least) + epsilon);
-  bool is_direct = frame.is_direct();
+__device__ void spread(const T* cam, const T* refined, const float* mask, const T* extent_values, const unsigned* extent_places,
+                       const T* er, const T* cross, const T* cut_values, const int* cut_ties, T* parts, T* sums,
+                       const Plane& plane, int view, T epsilon, double er_scale, double ecr_scale, const Frame& frame) {
+  bool is_refined = plane.is_refined(), is_direct = frame.is_direct();
+  long long image = plane.image();
+  int slot = blockIdx.y, classes = plane.classes, c = class_of(mask + image * (classes - 1), classes, slot);
+  if (c >= classes - 1 + is_refined) return;
+  long long index = image * classes + c, own = plane.slot_index(slot);
+  const T* map = (is_refined ? refined : cam) + index * frame.h * frame.w;
+  Extent<T> extent = extent_of(extent_values, extent_places, index + (is_refined ? (long long)plane.images * classes : 0));
+  Slope<T> slope;
+  if (is_refined) {
+    long long cut = (long long)view * plane.images + image;
+    slope = Slope<T>{cross + (image * (plane.slots + 1) + slot) * plane.pixels, {cut_values[cut], cut_ties[cut]}, slot * plane.pixels, -T(ecr_scale)};
+  } else {
+    slope = Slope<T>{er + (image * plane.slots + slot) * plane.pixels, {T(0), 0}, 0, view == 0 ? T(er_scale) : -T(er_scale)};
+  }
   Level<T> rows[2], columns[2];
+  int levels_each = is_direct ? 1 : 2;
+  parts += own * levels_each * levels_each * plane.pixels;
   T active = 0, along = 0;
-  for (int p = threadIdx.x; p < frame.pixels(); p += blockDim.x) {
+  for (int p = (int)first_item(); p < plane.pixels; p += (int)item_stride()) {
     T grad = slope.at(p);
-    if (grad == 0) continue;
-    int row_count = levels(rows, frame.h, frame.row_step, frame.large_h, frame.second_row_step, is_direct, p / frame.compared_w);
-    int column_count = levels(columns, frame.w, frame.column_step, frame.large_w, frame.second_column_step, is_direct, p % frame.compared_w);
-    for (int r = 0; r < row_count; ++r) {
-      for (int c = 0; c < column_count; ++c) {
+    levels(rows, frame.h, frame.row_step, frame.large_h, frame.second_row_step, is_direct, p / frame.compared_w);
+    levels(columns, frame.w, frame.column_step, frame.large_w, frame.second_column_step, is_direct, p % frame.compared_w);
+    for (int r = 0; r < levels_each; ++r) {
+      for (int c = 0; c < levels_each; ++c) {
         T above = above_least(sample(map, frame.w, rows[r].tap, columns[c].tap), extent.least, epsilon);
         T part = above > 0 ? grad * (rows[r].weight * columns[c].weight) : T(0);
+        parts[(long long)(r * levels_each + c) * plane.pixels + p] = part;
         active += part;
         along += part * above;
       }
     }
   }
-  active = over_block<Sum>(active) * inverse;
-  along = over_block<Sum>(along) * inverse * inverse;
-  Tap<T> most_row = tap<T>(frame.h, frame.row_step, larger(extent.most_at, 0) / frame.large_w);
-  Tap<T> most_column = tap<T>(frame.w, frame.column_step, larger(extent.most_at, 0) % frame.large_w);
-  Tap<T> least_row = tap<T>(frame.h, frame.row_step, larger(extent.least_at, 0) / frame.large_w);
-  Tap<T> least_column = tap<T>(frame.w, frame.column_step, larger(extent.least_at, 0) % frame.large_w);
-  for (int pixel = threadIdx.x; pixel < frame.h * frame.w; pixel += blockDim.x) {
-    int y = pixel / frame.w, x = pixel % frame.w;
-    Range over_rows = outputs(y, frame.row_step, frame.large_h, frame.second_row_step, frame.compared_h, is_direct);
-    Range over_columns = outputs(x, frame.column_step, frame.large_w, frame.second_column_step, frame.compared_w, is_direct);
-    T sum = 0;
-    for (int i = over_rows.from; i <= over_rows.to; ++i) {
-      int row_count = levels(rows, frame.h, frame.row_step, frame.large_h, frame.second_row_step, is_direct, i);
-      T row_shares[2] = {rows[0].tap.share(y), row_count > 1 ? rows[1].tap.share(y) : T(0)};
-      if (row_shares[0] == 0 && row_shares[1] == 0) continue;
-      for (int j = over_columns.from; j <= over_columns.to; ++j) {
-        T grad = slope.at(i * frame.compared_w + j);
-        if (grad == 0) continue;
-        int column_count = levels(columns, frame.w, frame.column_step, frame.large_w, frame.second_column_step, is_direct, j);
-        for (int c = 0; c < column_count; ++c) {
-          T column_share = columns[c].tap.share(x) * columns[c].weight;
-          if (column_share == 0) continue;
-          for (int r = 0; r < row_count; ++r) {
-            T share = row_shares[r] * rows[r].weight * column_share;
-            if (share == 0) continue;
-            T above = above_least(sample(map, frame.w, rows[r].tap, columns[c].tap), extent.least, epsilon);
-            if (above > 0) sum += grad * share;
-          }
-        }
-      }
-    }
-    sum *= inverse;
-    if (extent.most_at >= 0) sum -= along * most_row.share(y) * most_column.share(x);
-    if (extent.least_at >= 0) sum += (along - active) * least_row.share(y) * least_column.share(x);
-    result[pixel] = sum;
+  active = over_block<Sum>(active);
+  along = over_block<Sum>(along);
+  if (threadIdx.x == 0) {
+    long long at = own * gridDim.x + blockIdx.x;
+    sums[2 * at] = active;
+    sums[2 * at + 1] = along;
   }
 }
 
-// Blocks: classes, images, raw and refined. `view` is 0 for the source and 1 for the target.
+// What a pixel of a map is owed by the parts.
+template <class T> __device__ T gathered(const T* parts, int y, int x, int pixels, const Frame& frame) {
+  bool is_direct = frame.is_direct();
+  int levels_each = is_direct ? 1 : 2;
+  Range over_rows = outputs(y, frame.row_step, frame.large_h, frame.second_row_step, frame.compared_h, is_direct);
+  Range over_columns = outputs(x, frame.column_step, frame.large_w, frame.second_column_step, frame.compared_w, is_direct);
+  Level<T> rows[2], columns[2];
+  T sum = 0;
+  for (int i = over_rows.from; i <= over_rows.to; ++i) {
+    levels(rows, frame.h, frame.row_step, frame.large_h, frame.second_row_step, is_direct, i);
+    for (int r = 0; r < levels_each; ++r) {
+      T row_share = rows[r].tap.share(y);
+      if (row_share == 0) continue;
+      for (int j = over_columns.from; j <= over_columns.to; ++j) {
+        levels(columns, frame.w, frame.column_step, frame.large_w, frame.second_column_step, is_direct, j);
+        for (int c = 0; c < levels_each; ++c) {
+          T share = row_share * columns[c].tap.share(x);
+          if (share != 0) sum += share * parts[(long long)(r * levels_each + c) * pixels + i * frame.compared_w + j];
+        }
+      }
+    }
+  }
+  return sum;
+}
+
+// The share of a pixel of the enlarged plane that a pixel of the map makes; 0 for no pixel.
+template <class T> __device__ T share_at(int at, int y, int x, const Frame& frame) {
+  if (at < 0) return T(0);
+  return tap<T>(frame.h, frame.row_step, at / frame.large_w).share(y) * tap<T>(frame.w, frame.column_step, at % frame.large_w).share(x);
+}
+
+// Blocks: pixels of a map, classes, images of the raw and then of the refined maps; `blocks` is those of `spread`.
 template <class T>
-__device__ void gradients(const T* cam, const T* refined, const float* mask, const T* extent_values, const unsigned* extent_places,
-                          const T* er, const T* cross, const T* cut_values, const int* cut_ties, T* cam_result,
-                          T* refined_result, int slots, int view, double epsilon, double er_scale, double ecr_scale, const Frame& frame) {
-  int c = blockIdx.x, classes = gridDim.x, background = classes - 1, images = gridDim.y;
-  long long image = blockIdx.y, plane = image * classes + c, size = (long long)frame.h * frame.w;
-  bool is_refined = blockIdx.z == 1;
-  const float* has = mask + image * background;
-  T* result = (is_refined ? refined_result : cam_result) + plane * size;
-  bool is_used = c == background ? is_refined : has[c] != 0;
-  if (!is_used) {
-    for (int pixel = threadIdx.x; pixel < size; pixel += blockDim.x) result[pixel] = 0;
-    return;
+__device__ void gather(const float* mask, const T* extent_values, const unsigned* extent_places, const T* parts, const T* sums,
+                       int blocks, T* cam_result, T* refined_result, const Plane& plane, T epsilon, const Frame& frame) {
+  bool is_refined = plane.is_refined();
+  long long image = plane.image();
+  int c = blockIdx.y, classes = plane.classes, size = frame.h * frame.w;
+  const float* has = mask + image * (classes - 1);
+  long long index = image * classes + c, own = plane.slot_index(count_present(has, c));
+  T* result = (is_refined ? refined_result : cam_result) + index * size;
+  bool is_used = c == classes - 1 ? is_refined : has[c] != 0;
+  T active = 0, along = 0;
+  for (int block = threadIdx.x; is_used && block < blocks; block += blockDim.x) {
+    active += sums[2 * (own * blocks + block)];
+    along += sums[2 * (own * blocks + block) + 1];
   }
-  int slot = count_present(has, c), pixels = frame.pixels();
-  Extent<T> extent = extent_of(extent_values, extent_places, plane + (is_refined ? (long long)images * classes : 0));
-  Slope<T> slope;
-  if (is_refined) {
-    slope = Slope<T>{cross + (image * (slots + 1) + slot) * pixels, {cut_values[view * images + image], cut_ties[view * images + image]},
-                     slot * pixels, -T(ecr_scale)};
-  } else {
-    slope = Slope<T>{er + (image * slots + slot) * pixels, {T(0), 0}, 0, view == 0 ? T(er_scale) : -T(er_scale)};
+  active = over_block<Sum>(active);
+  along = over_block<Sum>(along);
+  int levels_each = frame.is_direct() ? 1 : 2;
+  parts += own * levels_each * levels_each * plane.pixels;
+  for (int pixel = (int)first_item(); pixel < size; pixel += (int)item_stride()) {
+    T sum = 0;
+    if (is_used) {
+      Extent<T> extent = extent_of(extent_values, extent_places, index + (is_refined ? (long long)plane.images * classes : 0));
+      T inverse = T(1) / ((extent.most - extent.least) + epsilon);
+      int y = pixel / frame.w, x = pixel % frame.w;
+      T owed = along * inverse * inverse;
+      sum = gathered(parts, y, x, plane.pixels, frame) * inverse - owed * share_at<T>(extent.most_at, y, x, frame) +
+            (owed - active * inverse) * share_at<T>(extent.least_at, y, x, frame);
+    }
+    result[pixel] = sum;
   }
-  plane_gradient((is_refined ? refined : cam) + plane * size, frame, extent, T(epsilon), slope, result);
 }
 
 #define EQUIVARIANCE(T, S)                                                                                           \
@@ -311,12 +346,22 @@ __device__ void gradients(const T* cam, const T* refined, const float* mask, con
     add_up(er_sums, er_count, ecr_sums, ecr_count, terms, er_scale, ecr_scale);                                      \
   }                                                                                                                  \
   EXPORT(equivariance_sums_##S)                                                                                      \
-  KERNEL equivariance_gradients_##S(const T* cam, const T* refined, const float* mask, const T* extent_values,       \
-                                    const unsigned* extent_places, const T* er, const T* cross, const T* cut_values, \
-                                    const int* cut_ties, T* cam_result, T* refined_result, int slots, int view,      \
-                                    double epsilon, double er_scale, double ecr_scale, FRAME_ARGUMENTS) {            \
-    gradients(cam, refined, mask, extent_values, extent_places, er, cross, cut_values, cut_ties, cam_result,         \
-              refined_result, slots, view, epsilon, er_scale, ecr_scale, FRAME);                                     \
+  KERNEL equivariance_spread_##S(const T* cam, const T* refined, const float* mask, const T* extent_values,          \
+                                 const unsigned* extent_places, const T* er, const T* cross, const T* cut_values,    \
+                                 const int* cut_ties, T* parts, T* sums, int images, int classes, int slots,         \
+                                 int pixels, int view, double epsilon, double er_scale, double ecr_scale,            \
+                                 FRAME_ARGUMENTS) {                                                                  \
+    Plane plane = {images, classes, slots, pixels};                                                                  \
+    spread(cam, refined, mask, extent_values, extent_places, er, cross, cut_values, cut_ties, parts, sums, plane,    \
+           view, T(epsilon), er_scale, ecr_scale, FRAME);                                                            \
   }                                                                                                                  \
-  EXPORT(equivariance_gradients_##S)
+  EXPORT(equivariance_spread_##S)                                                                                    \
+  KERNEL equivariance_gather_##S(const float* mask, const T* extent_values, const unsigned* extent_places,           \
+                                 const T* parts, const T* sums, int blocks, T* cam_result, T* refined_result,        \
+                                 int images, int classes, int slots, int pixels, double epsilon, FRAME_ARGUMENTS) {  \
+    Plane plane = {images, classes, slots, pixels};                                                                  \
+    gather(mask, extent_values, extent_places, parts, sums, blocks, cam_result, refined_result, plane, T(epsilon),   \
+           FRAME);                                                                                                   \
+  }                                                                                                                  \
+  EXPORT(equivariance_gather_##S)
 FOR_SUMS(EQUIVARIANCE)

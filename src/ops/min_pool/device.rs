@@ -14,7 +14,7 @@ const MOST_THREADS: usize = 1024;
 pub(super) fn packed(pool: &MinPool, gpu: &dyn Gpu, map: DeviceArray<'_>) -> Result<(Buffer, Shape)> {
     let &[images, classes, h, w] = map.dims else { bail!("min_pool: expected 4 axes") };
     let (height, width) = pool.size;
-    let (pixels, planes_threads) = (height * width, threads(h * w));
+    let pixels = height * width;
     let launch = |name: &str, blocks, threads, arguments: &[Arg]| {
         let name = format!("{name}_{}", suffix(map.dtype)?).into();
         gpu.launch(&Launch { module: "min_pool", name, blocks, threads, shared: 0, arguments })
@@ -63,7 +63,7 @@ pub(super) fn packed(pool: &MinPool, gpu: &dyn Gpu, map: DeviceArray<'_>) -> Res
         ];
         arguments.extend(sizes);
         arguments.push(scale);
-        launch("min_pool_gradient", [classes, images, 1], planes_threads, &arguments)?;
+        launch("min_pool_gradient", [(h * w).div_ceil(THREADS), classes, images], THREADS, &arguments)?;
     }
     Ok((result, len.into()))
 }

@@ -42,18 +42,18 @@ template <class T> __device__ void add_up(const T* sums, int count, T* term, dou
   if (threadIdx.x == 0) term[0] = T(sum * scale);
 }
 
-// Blocks: classes, images. Every pixel of a map gathers what chosen pixels owe it.
+// Blocks: pixels of a map, classes, images. Every pixel of a map gathers what chosen pixels owe it.
 template <class T>
 __device__ void gradient(const T* values, const unsigned* winners, const float* mask, const T* cut_values, const int* cut_ties,
                          T* result, int h, int w, int height, int width, double row_step, double column_step, double scale) {
-  unsigned c = blockIdx.x, background = gridDim.x - 1;
-  long long image = blockIdx.y;
-  result += (image * gridDim.x + c) * h * w;
+  unsigned c = blockIdx.y, background = gridDim.y - 1;
+  long long image = blockIdx.z;
+  result += (image * gridDim.y + c) * h * w;
   bool is_used = c != background && mask[image * background + c] != 0;
   Cut<T> cut = {cut_values[image], cut_ties[image]};
   values += image * height * width;
   winners += image * height * width;
-  for (int pixel = threadIdx.x; pixel < h * w; pixel += blockDim.x) {
+  for (int pixel = (int)first_item(); pixel < h * w; pixel += (int)item_stride()) {
     T sum = 0;
     if (is_used && cut.value > 0) {
       int y = pixel / w, x = pixel % w;
