@@ -13,6 +13,11 @@ use crate::regularizer::Twin;
 use crate::sampler::{Sampler, SeededSampler};
 use crate::view::View;
 
+#[cfg(feature = "cuda")]
+pub use crate::ops::poison_buffers;
+#[cfg(feature = "emulate")]
+pub use crate::ops::{ThreadOrder, emulated};
+
 /// Largest absolute difference over the largest absolute value of `want`; 0 for two empty tensors.
 ///
 /// # Panics

@@ -3,6 +3,7 @@
 mod common;
 mod core;
 mod crf;
+mod device;
 mod hsc;
 mod ops;
 mod ppc;

@@ -15,7 +15,7 @@ use crate::error::Result;
 /// candle's own gives the full gradient to each of the equal elements. NaN counts as larger than everything.
 ///
 /// # Errors
-/// When `x` has no axis `dim`, the axis is empty, or `x` is neither float32 nor float64.
+/// When `x` has no axis `dim`, the axis is empty, or `x` is not of floating point numbers.
 pub fn max_keepdim(x: &Tensor, dim: usize) -> Result<Tensor> {
     extremum(x, dim, Order::Largest)
 }
@@ -26,7 +26,7 @@ pub fn max_keepdim(x: &Tensor, dim: usize) -> Result<Tensor> {
 /// NaN counts as smaller than everything.
 ///
 /// # Errors
-/// When `x` has no axis `dim`, the axis is empty, or `x` is neither float32 nor float64.
+/// When `x` has no axis `dim`, the axis is empty, or `x` is not of floating point numbers.
 pub fn min_keepdim(x: &Tensor, dim: usize) -> Result<Tensor> {
     extremum(x, dim, Order::Smallest)
 }

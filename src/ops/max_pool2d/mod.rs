@@ -29,8 +29,8 @@ pub struct MaxPool2dSpec {
 /// `(N, C, h, w)` to `(N, C, H, W)` with `H = (h + 2 padding - kernel) / stride + 1`, rounded down.
 ///
 /// # Errors
-/// When `x` is of another shape or smaller than a window, when `spec` is out of its ranges, or `x` is neither float32
-/// nor float64.
+/// When `x` is of another shape or smaller than a window, when `spec` is out of its ranges, or `x` is not
+/// of floating point numbers.
 pub fn max_pool2d(x: &Tensor, spec: MaxPool2dSpec) -> Result<Tensor> {
     Geometry::new(x.dims(), spec)?;
     Ok(apply1(MaxPool(spec), x)?)

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// candle's own has gradient 1 at 0, which matters where maps hold exact zeros.
 ///
 /// # Errors
-/// When `x` is neither float32 nor float64.
+/// When `x` is not of floating point numbers.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
     Ok(apply1(Pointwise::Relu, x)?)
 }
@@ -21,7 +21,7 @@ pub fn relu(x: &Tensor) -> Result<Tensor> {
 /// `|x|`, gradient 0 at 0 (candle's own: 1). PyTorch: `torch.abs`.
 ///
 /// # Errors
-/// When `x` is neither float32 nor float64.
+/// When `x` is not of floating point numbers.
 pub fn abs(x: &Tensor) -> Result<Tensor> {
     Ok(apply1(Pointwise::Abs, x)?)
 }
@@ -30,7 +30,7 @@ pub fn abs(x: &Tensor) -> Result<Tensor> {
 /// PyTorch: `torch.clamp`.
 ///
 /// # Errors
-/// When `low > high` or one is NaN, or when `x` is neither float32 nor float64.
+/// When `low > high` or one is NaN, or when `x` is not of floating point numbers.
 pub fn clamp(x: &Tensor, low: f64, high: f64) -> Result<Tensor> {
     // Written so that NaN fails.
     if low <= high {

@@ -25,7 +25,7 @@ pub enum Corners {
 /// `(N, C, h, w)` to `(N, C, height, width)`.
 ///
 /// # Errors
-/// When `x` is of another shape, a size is 0, or `x` is neither float32 nor float64.
+/// When `x` is of another shape, a size is 0, or `x` is not of floating point numbers.
 pub fn resize_bilinear(x: &Tensor, size: (usize, usize), corners: Corners) -> Result<Tensor> {
     check("resize_bilinear", x, size)?;
     Ok(apply1(Bilinear { size, corners }, x)?)

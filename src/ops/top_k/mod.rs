@@ -35,7 +35,7 @@ pub struct TopK {
 /// `(.., len)` to `(.., k)`.
 ///
 /// # Errors
-/// When `k > len`, when `x` has no axis, or is neither float32 nor float64.
+/// When `k > len`, when `x` has no axis, or is not of floating point numbers.
 pub fn top_k(x: &Tensor, k: usize, order: Order) -> Result<TopK> {
     let len = x.dim(D::Minus1)?;
     if k > len {

@@ -4,6 +4,8 @@
 
 use candle_core::{Result, Shape, Tensor};
 
+use super::device;
+use crate::ops::device::{Buffer, DeviceArray, Gpu};
 use crate::ops::kernel::{Array, Axis, Kernel, Real, detached2, for_each_chunk};
 
 #[derive(Clone, Copy, PartialEq)]
@@ -64,6 +66,10 @@ impl Kernel<1> for Unit {
         Ok((y, x.dims.into()))
     }
 
+    fn device(&self, gpu: &dyn Gpu, [x]: [DeviceArray<'_>; 1]) -> Result<(Buffer, Shape)> {
+        device::forward(self, gpu, x)
+    }
+
     fn backward(&self, [x]: [&Tensor; 1], _: &Tensor, grad: &Tensor) -> Result<[Option<Tensor>; 1]> {
         Ok([Some(detached2(Gradient(*self), x, grad)?)])
     }
@@ -96,6 +102,10 @@ impl Kernel<2> for Gradient {
             }
         });
         Ok((result, x.dims.into()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, inputs: [DeviceArray<'_>; 2]) -> Result<(Buffer, Shape)> {
+        device::gradient(&self.0, gpu, inputs)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Vectors of length one.
 
 mod cpu;
+mod device;
 
 use candle_core::Tensor;
 
@@ -16,7 +17,7 @@ use crate::error::{Error, Result};
 /// Any, to the same.
 ///
 /// # Errors
-/// When `eps` is not above 0, when `x` has no axis `dim`, or is neither float32 nor float64.
+/// When `eps` is not above 0, when `x` has no axis `dim`, or is not of floating point numbers.
 pub fn unit(x: &Tensor, dim: usize, eps: f64) -> Result<Tensor> {
     normalized(x, dim, eps, Denominator::AtLeast)
 }
@@ -29,7 +30,7 @@ pub fn unit(x: &Tensor, dim: usize, eps: f64) -> Result<Tensor> {
 /// Any, to the same.
 ///
 /// # Errors
-/// When `eps` is not above 0, when `x` has no axis `dim`, or is neither float32 nor float64.
+/// When `eps` is not above 0, when `x` has no axis `dim`, or is not of floating point numbers.
 pub fn unit_added(x: &Tensor, dim: usize, eps: f64) -> Result<Tensor> {
     normalized(x, dim, eps, Denominator::Added)
 }

@@ -1,0 +1,7 @@
+//! Operations on a device against themselves on the CPU: forward and backward, every type, odd shapes, poisoned buffers.
+//!
+//! Without a GPU the device is the emulator, in three orders of threads, whose results must be the same bytes. Built with
+//! the feature `cuda` and run where there is a GPU, the same tests use that as well.
+
+mod support;
+mod unit;
