@@ -10,11 +10,13 @@ mod conv2d;
 mod dense_crf;
 mod depthwise;
 mod device;
+mod exponential;
 mod extremum;
 mod gemm;
 mod kernel;
 mod max_pool2d;
 mod pointwise;
+mod prototype_contrast;
 mod resize;
 mod soft_margin;
 mod top_k;
@@ -33,6 +35,10 @@ pub use device::{ThreadOrder, emulated};
 pub use extremum::{max_keepdim, min_keepdim};
 pub use max_pool2d::{MaxPool2dSpec, max_pool2d};
 pub use pointwise::{abs, clamp, relu};
+pub use prototype_contrast::{
+    ContrastInputs, ContrastTerm, HardHalf, Negatives, PixelWeights, composed as composed_prototype_contrast,
+    prototype_contrast,
+};
 pub use resize::{Corners, resize_bilinear, resize_nearest};
 pub use soft_margin::soft_margin;
 pub use top_k::{Order, TopK, top_k};

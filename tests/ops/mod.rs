@@ -9,6 +9,7 @@ mod depthwise;
 mod extremum;
 mod max_pool2d;
 mod pointwise;
+pub(crate) mod prototype_contrast;
 mod resize;
 mod top_k;
 mod unit;

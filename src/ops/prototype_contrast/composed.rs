@@ -51,7 +51,7 @@ fn counts(plan: &Plan, logits: &Tensor, labels: &Tensor, negatives: &Negatives) 
     };
     let mut ranked = allowed.broadcast_as(logits.shape())?.contiguous()?;
     if !own {
-        ranked = (ranked - is_own.minimum(&ranked)?)?;
+        ranked = (&ranked - is_own.minimum(&ranked)?)?;
     }
     // `before[p, i, j]`: class j comes before class i.
     let (of, other) = (logits.unsqueeze(2)?, logits.unsqueeze(1)?);
@@ -63,12 +63,7 @@ fn counts(plan: &Plan, logits: &Tensor, labels: &Tensor, negatives: &Negatives) 
 }
 
 // `(P)`, float64.
-fn weights(
-    plan: &Plan,
-    labels: &Tensor,
-    own: &Tensor,
-    weights: &PixelWeights,
-) -> candle_core::Result<Tensor> {
+fn weights(plan: &Plan, labels: &Tensor, own: &Tensor, weights: &PixelWeights) -> candle_core::Result<Tensor> {
     let PixelWeights::Classes { half, count_empty } = weights else {
         return match weights {
             PixelWeights::Each(weights) => weights.to_dtype(DType::F64),
@@ -85,6 +80,7 @@ fn weights(
         Some(half) => members.multiplicities(&own.to_dtype(DType::F64)?.to_vec1::<f64>()?, *half),
         None => vec![1.0; plan.pixels],
     };
-    let weights: Vec<f64> = times.iter().zip(&labels_here).map(|(times, label)| times * shares[*label as usize]).collect();
+    let weights: Vec<f64> =
+        times.iter().zip(&labels_here).map(|(times, label)| times * shares[*label as usize]).collect();
     Tensor::from_vec(weights, plan.pixels, labels.device())
 }

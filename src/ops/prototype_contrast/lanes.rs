@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::{Negatives, Plan};
+use super::Plan;
 use crate::ops::kernel::Real;
 
 /// Pixels that are worked on together: a register of float32 where registers are widest.
@@ -88,9 +88,7 @@ impl<'a, T: Real> Logits<'a, T> {
     /// Those of each pixel's own class.
     #[inline(always)]
     pub(super) fn own(&self, set: usize, labels: &[u32; LANES]) -> Lanes<T> {
-        std::array::from_fn(|lane| {
-            self.rows[(set * self.plan.classes + labels[lane] as usize) * self.stride + lane]
-        })
+        std::array::from_fn(|lane| self.rows[(set * self.plan.classes + labels[lane] as usize) * self.stride + lane])
     }
 
     #[inline(always)]
@@ -162,7 +160,14 @@ impl<'a, T: Real> Logits<'a, T> {
 
     /// The logits at the ends of the ranks. `best` is room for as many as are ranked.
     #[inline(always)]
-    fn interval(&self, set: usize, labels: &[u32; LANES], ranks: &Range<usize>, own: bool, best: &mut [Lanes<T>]) -> Interval<T> {
+    fn interval(
+        &self,
+        set: usize,
+        labels: &[u32; LANES],
+        ranks: &Range<usize>,
+        own: bool,
+        best: &mut [Lanes<T>],
+    ) -> Interval<T> {
         best.fill([T::from_f64(f64::NEG_INFINITY); LANES]);
         // An insertion into a descending list, lane by lane: minimum and maximum only.
         for (known, &class) in self.plan.columns.iter().enumerate() {
@@ -224,14 +229,6 @@ impl<'a, T: Real> Logits<'a, T> {
         }
         Denominator { top, sum }
     }
-
-    /// The ranks of a term's negatives, if they are ranked.
-    pub(super) fn ranks(negatives: &Negatives) -> Option<(&Range<usize>, bool)> {
-        match negatives {
-            Negatives::All => None,
-            Negatives::Ranked { ranks, own } => Some((ranks, *own)),
-        }
-    }
 }
 
 impl<T: Real> Denominator<T> {
@@ -239,6 +236,12 @@ impl<T: Real> Denominator<T> {
     #[inline(always)]
     pub(super) fn share(&self, logits: Lanes<T>) -> Lanes<T> {
         std::array::from_fn(|lane| (logits[lane] - self.top[lane]).exp_near() / self.sum[lane])
+    }
+
+    /// The sum, of which parts are what [`Logits`] gives.
+    #[inline(always)]
+    pub(super) fn sum(&self) -> Lanes<T> {
+        self.sum
     }
 
     /// What turns parts of `other`'s sum into parts of this one.

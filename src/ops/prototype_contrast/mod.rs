@@ -4,6 +4,7 @@ mod composed;
 mod cpu;
 mod lanes;
 mod sampling;
+mod terms;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -118,6 +119,7 @@ pub struct HardHalf {
 pub fn prototype_contrast(features: &Tensor, inputs: &ContrastInputs<'_>, terms: &[ContrastTerm]) -> Result<Tensor> {
     let plan = Plan::new(features, inputs, terms)?;
     let contrast = Contrast { plan: Arc::new(plan) };
+    // The values of the terms, then what the backward pass needs.
     let result = apply2(contrast, features, &inputs.prototypes.detach())?;
     Ok(result.narrow(0, 0, terms.len())?)
 }
@@ -231,5 +233,13 @@ impl Plan {
 impl ContrastTerm {
     fn is_sampled(&self) -> bool {
         matches!(self.weights, PixelWeights::Classes { half: Some(_), .. })
+    }
+
+    /// The ranks of its negatives and whether the own class takes one, if they are ranked.
+    fn ranks(&self) -> Option<(&Range<usize>, bool)> {
+        match &self.negatives {
+            Negatives::All => None,
+            Negatives::Ranked { ranks, own } => Some((ranks, *own)),
+        }
     }
 }
