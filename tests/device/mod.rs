@@ -3,5 +3,6 @@
 //! Without a GPU the device is the emulator, in three orders of threads, whose results must be the same bytes. Built with
 //! the feature `cuda` and run where there is a GPU, the same tests use that as well.
 
+mod prototype_contrast;
 mod support;
 mod unit;

@@ -14,11 +14,11 @@ use super::values;
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) features: Tensor,
-    prototypes: Tensor,
-    labels: Tensor,
-    allowed: Option<Vec<bool>>,
-    temperature: f64,
-    terms: Vec<ContrastTerm>,
+    pub(crate) prototypes: Tensor,
+    pub(crate) labels: Tensor,
+    pub(crate) allowed: Option<Vec<bool>>,
+    pub(crate) temperature: f64,
+    pub(crate) terms: Vec<ContrastTerm>,
 }
 
 /// Sizes of a case.
@@ -29,7 +29,7 @@ pub(crate) struct Sizes {
     pub(crate) classes: usize,
 }
 
-pub(crate) const SIZES: [Sizes; 6] = [
+pub(crate) const SIZES: [Sizes; 7] = [
     Sizes { features: [2, 5, 3, 4], sets: 2, classes: 4 },
     Sizes { features: [1, 1, 1, 1], sets: 1, classes: 1 },
     Sizes { features: [3, 7, 5, 3], sets: 3, classes: 9 },
@@ -37,6 +37,8 @@ pub(crate) const SIZES: [Sizes; 6] = [
     Sizes { features: [2, 9, 17, 19], sets: 2, classes: 21 },
     Sizes { features: [1, 33, 16, 16], sets: 2, classes: 6 },
     Sizes { features: [2, 4, 7, 1], sets: 1, classes: 40 },
+    // More than a block of a GPU has room for, in float64.
+    Sizes { features: [1, 3, 5, 2], sets: 3, classes: 90 },
 ];
 
 impl Case {

@@ -11,7 +11,8 @@ use rayon::prelude::*;
 use super::lanes::{LANES, Logits};
 use super::sampling::Members;
 use super::terms::{Gradients, Losses};
-use super::{NORMALIZE_EPSILON, PixelWeights, Plan};
+use super::{NORMALIZE_EPSILON, PixelWeights, Plan, device};
+use crate::ops::device::{Buffer, DeviceArray, Gpu};
 use crate::ops::gemm::{Matrix, MatrixMut, Threads, product};
 use crate::ops::kernel::{Array, Kernel, Real, detached3, values, values_as};
 
@@ -46,6 +47,10 @@ impl Kernel<2> for Contrast {
         Ok((result, plan.len().into()))
     }
 
+    fn device(&self, gpu: &dyn Gpu, inputs: [DeviceArray<'_>; 2]) -> Result<(Buffer, Shape)> {
+        device::forward(&self.plan, gpu, inputs)
+    }
+
     fn backward(&self, inputs: [&Tensor; 2], result: &Tensor, grad: &Tensor) -> Result<[Option<Tensor>; 2]> {
         let [features, prototypes] = inputs;
         let gradient = Gradient { plan: Arc::clone(&self.plan) };
@@ -75,6 +80,10 @@ impl Kernel<3> for Gradient {
         });
         let weights = weights.collect::<Result<Vec<Weights<T>>>>()?;
         Ok((images.gradient(&labels, &weights), features.dims.into()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, inputs: [DeviceArray<'_>; 3]) -> Result<(Buffer, Shape)> {
+        device::gradient(&self.plan, gpu, inputs)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod composed;
 mod cpu;
+mod device;
 mod lanes;
 mod sampling;
 mod terms;
@@ -133,6 +134,8 @@ struct Plan {
     // Candidates, ascending, and the same as a mask.
     columns: Vec<usize>,
     is_allowed: Vec<bool>,
+    // The same where the features are, unless all are candidates.
+    mask: Option<Tensor>,
     temperature: f64,
     // (L, P)
     labels: Tensor,
@@ -175,6 +178,7 @@ impl Plan {
             classes,
             pixels,
             columns,
+            mask: device::mask(&is_allowed, features)?,
             is_allowed,
             temperature: inputs.temperature,
             labels: inputs.labels.contiguous()?,
