@@ -13,7 +13,6 @@ use crate::regularizer::Twin;
 use crate::sampler::{Sampler, SeededSampler};
 use crate::view::View;
 
-#[cfg(feature = "cuda")]
 pub use crate::ops::poison_buffers;
 #[cfg(feature = "emulate")]
 pub use crate::ops::{ThreadOrder, emulated};

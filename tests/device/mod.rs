@@ -4,5 +4,13 @@
 //! the feature `cuda` and run where there is a GPU, the same tests use that as well.
 
 mod prototype_contrast;
+mod affine;
+mod affinity;
+mod convolution;
+mod extremum;
+mod max_pool2d;
+mod pointwise;
+mod resize;
 mod support;
+mod top_k;
 mod unit;

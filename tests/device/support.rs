@@ -23,6 +23,11 @@ pub(super) fn normal(name: &str, dims: &[usize], dtype: DType) -> Result<Tensor>
     Ok(Tensor::from_vec(values, dims, &Device::Cpu)?.to_dtype(dtype)?)
 }
 
+/// Standard normal numbers rounded to quarters: with ties and zeros, and the same in all types.
+pub(super) fn grid(name: &str, dims: &[usize], dtype: DType) -> Result<Tensor> {
+    Ok(((normal(name, dims, DType::F64)? * 4.0)?.round()? / 4.0)?.to_dtype(dtype)?)
+}
+
 type Run = Vec<Option<Tensor>>;
 
 /// Result and gradients of a function: those of `Σ result * weights`, with fixed random weights.
@@ -52,7 +57,6 @@ pub(super) fn compare(what: &str, inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Re
         let run = emulated(order, || evaluate(inputs, &f))?;
         same_bytes(&format!("{what}, {order:?}"), &run, &first)?;
     }
-    #[cfg(feature = "cuda")]
     if let Some(device) = gpu() {
         let there = inputs.iter().map(|x| x.to_device(&device)).collect::<candle_core::Result<Vec<Tensor>>>()?;
         let back = |run: Run| -> Result<Run> {
@@ -67,7 +71,6 @@ pub(super) fn compare(what: &str, inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Re
 }
 
 /// The first GPU, with buffers full of NaN before kernels write them; nothing where there is none.
-#[cfg(feature = "cuda")]
 pub(super) fn gpu() -> Option<Device> {
     static DEVICE: std::sync::OnceLock<Option<Device>> = std::sync::OnceLock::new();
     let device = DEVICE.get_or_init(|| {

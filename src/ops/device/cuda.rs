@@ -131,8 +131,8 @@ impl Gpu for Cuda {
 
 static POISON: AtomicBool = AtomicBool::new(false);
 
+/// Fills every buffer of a CUDA device with NaN before a kernel gets it, in all threads: for tests.
 #[cfg(any(test, feature = "testing"))]
-/// Fills every buffer with NaN before a kernel gets it, in all threads: for tests.
 pub fn poison_buffers(on: bool) {
     POISON.store(on, Ordering::Relaxed);
 }

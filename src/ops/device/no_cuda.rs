@@ -2,7 +2,7 @@
 
 use candle_core::{CudaStorage, DType, Device, Layout, Result};
 
-use super::{Buffer, DeviceArray, Gpu, Launch};
+use super::{Buffer, Convolution, DeviceArray, Gpu, Launch};
 use crate::error::Error;
 
 /// No value of it exists.
@@ -20,6 +20,15 @@ impl Cuda {
     pub(in crate::ops) fn storage(&self, _: Buffer) -> Result<CudaStorage> {
         match *self {}
     }
+
+    pub(in crate::ops) fn convolution(
+        &self,
+        _: &Convolution,
+        _: DeviceArray<'_>,
+        _: DeviceArray<'_>,
+    ) -> Result<Option<Buffer>> {
+        match *self {}
+    }
 }
 
 impl Gpu for Cuda {
@@ -31,6 +40,10 @@ impl Gpu for Cuda {
         match *self {}
     }
 }
+
+/// Fills every buffer of a CUDA device with NaN before a kernel gets it, in all threads: for tests.
+#[cfg(any(test, feature = "testing"))]
+pub fn poison_buffers(_: bool) {}
 
 /// The NVIDIA device of that number, ready for training.
 ///
