@@ -13,12 +13,12 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::device::{Buffer, Cuda, DeviceArray, Gpu, emulator};
-use super::exponential;
+use super::vector;
 
 /// The floating point types the kernels are written for.
 pub(super) trait Real: WithDType + Neg<Output = Self> {
     fn exp(self) -> Self;
-    /// The same as vector instructions, within two units in the last place; see `exponential`.
+    /// The same as vector instructions, within two units in the last place; see `vector`.
     fn exp_near(self) -> Self;
     fn ln(self) -> Self;
     fn ln_1p(self) -> Self;
@@ -32,7 +32,7 @@ impl Real for f32 {
 
     #[inline(always)]
     fn exp_near(self) -> Self {
-        exponential::exp(self)
+        vector::exp_of(self)
     }
 
     fn ln(self) -> Self {

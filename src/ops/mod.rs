@@ -10,7 +10,6 @@ mod conv2d;
 mod dense_crf;
 mod depthwise;
 mod device;
-mod exponential;
 mod extremum;
 mod gemm;
 mod kernel;
@@ -43,7 +42,7 @@ pub use max_pool2d::{MaxPool2dSpec, max_pool2d};
 pub use memory_contrast::{MemoryContrastSpec, memory_contrast, memory_contrast_composed};
 pub use pointwise::{abs, clamp, relu};
 pub use prototype_contrast::{
-    ContrastInputs, ContrastTerm, HardHalf, Negatives, PixelWeights, composed as composed_prototype_contrast,
+    ContrastInputs, ContrastTerm, HardHalf, Negatives, PixelWeights, composed as prototype_contrast_composed,
     prototype_contrast,
 };
 pub use region_mask::region_masks;

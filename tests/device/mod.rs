@@ -3,13 +3,13 @@
 //! Without a GPU the device is the emulator, in three orders of threads, whose results must be the same bytes. Built with
 //! the feature `cuda` and run where there is a GPU, the same tests use that as well.
 
-mod prototype_contrast;
 mod affine;
 mod affinity;
 mod convolution;
 mod extremum;
 mod max_pool2d;
 mod pointwise;
+mod prototype_contrast;
 mod resize;
 mod support;
 mod top_k;

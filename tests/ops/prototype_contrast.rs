@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use candle_wsss::ops::{
-    ContrastInputs, ContrastTerm, HardHalf, Negatives, PixelWeights, composed_prototype_contrast, prototype_contrast,
+    ContrastInputs, ContrastTerm, HardHalf, Negatives, PixelWeights, prototype_contrast, prototype_contrast_composed,
 };
 use candle_wsss::testing::{assert_close, gradient_error, randn};
 use candle_wsss::{HashKey, Result};
@@ -83,7 +83,7 @@ impl Case {
     }
 
     fn composed(&self, features: &Tensor) -> Result<Tensor> {
-        self.run(features, composed_prototype_contrast)
+        self.run(features, prototype_contrast_composed)
     }
 
     fn run(

@@ -370,7 +370,7 @@ struct Cut {
 // Byte by byte, from the highest of the key to the lowest of the position: counts of each byte among those that agree so far.
 template <class Keys> __device__ Cut cut(const Keys& keys, unsigned len, unsigned amount) {
   __shared__ unsigned histogram[256];
-  __shared__ unsigned found[2];
+  __shared__ unsigned found[3];
   Cut cut = {0, 0, amount == 0};
   if (amount == 0) return cut;
   for (int level = Keys::BYTES + 3; level >= 0; --level) {
@@ -386,12 +386,18 @@ template <class Keys> __device__ Cut cut(const Keys& keys, unsigned len, unsigne
     __syncthreads();
     unsigned before = 0;
     for (unsigned byte = 0; byte < threadIdx.x; ++byte) before += histogram[byte];
-    if (before < amount && amount <= before + histogram[threadIdx.x]) found[0] = threadIdx.x, found[1] = before;
+    unsigned here = histogram[threadIdx.x];
+    if (before < amount && amount <= before + here) found[0] = threadIdx.x, found[1] = before, found[2] = here;
     __syncthreads();
     if (level >= 4) cut.key |= (u64)found[0] << shift;
     else cut.position |= found[0] << shift;
     amount -= found[1];
+    bool are_all_wanted = level == 4 && found[2] == amount;
     __syncthreads();
+    if (are_all_wanted) {
+      cut.position = 0xffffffffu;
+      break;
+    }
   }
   return cut;
 }

@@ -182,7 +182,7 @@ impl<'a, T: Real> Logits<'a, T> {
         let (mut above_upper, mut above_lower) = ([T::zero(); LANES], [T::zero(); LANES]);
         for (rank, place) in best.iter().enumerate() {
             for lane in 0..LANES {
-                above_upper[lane] += one_if(rank < ranks.start && place[lane] > upper[lane]);
+                above_upper[lane] += one_if((rank < ranks.start) & (place[lane] > upper[lane]));
                 above_lower[lane] += one_if(place[lane] > lower[lane]);
             }
         }
@@ -216,10 +216,11 @@ impl<'a, T: Real> Logits<'a, T> {
             let part = &mut parts[class];
             for lane in 0..LANES {
                 let (is_upper, is_lower) = (row[lane] == upper[lane], row[lane] == lower[lane]);
-                let inside = row[lane] <= upper[lane]
-                    && row[lane] >= lower[lane]
-                    && !(is_upper && at_upper[lane] < skipped[lane])
-                    && !(is_lower && at_lower[lane] >= taken[lane]);
+                // Without short cuts, which are branches.
+                let inside = (row[lane] <= upper[lane])
+                    & (row[lane] >= lower[lane])
+                    & !(is_upper & (at_upper[lane] < skipped[lane]))
+                    & !(is_lower & (at_lower[lane] >= taken[lane]));
                 at_upper[lane] += one_if(is_upper);
                 at_lower[lane] += one_if(is_lower);
                 let exponential = (row[lane] - top[lane]).exp_near();
