@@ -14,6 +14,7 @@ mod memory_contrast;
 mod min_pool;
 mod pointwise;
 mod region_mean;
+mod prototype_contrast;
 mod resize;
 mod seeds;
 mod sgd;
