@@ -4,5 +4,6 @@
 //! the feature `cuda` and run where there is a GPU, the same tests use that as well.
 
 mod affinity;
+mod dense_crf;
 mod support;
 mod unit;
