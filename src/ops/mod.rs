@@ -14,11 +14,17 @@ mod extremum;
 mod gemm;
 mod kernel;
 mod max_pool2d;
+mod memory_contrast;
 mod pointwise;
+mod region_mask;
+mod region_mean;
 mod resize;
+mod sgd;
 mod soft_margin;
 mod top_k;
+mod top_prototype;
 mod unit;
+mod vector;
 
 pub use affine::{affine, affine_relu};
 pub use affinity::{affinity_mean, affinity_mean_composed};
@@ -27,15 +33,20 @@ pub use dense_crf::{
     CrfKernel, DenseCrf, DenseCrfConfig, DenseCrfPlan, refine_label_pair, refine_label_pair_on_device,
 };
 pub use depthwise::{DepthwiseSpec, depthwise_conv2d};
-pub use device::cuda_device;
 #[cfg(any(test, feature = "testing"))]
 pub use device::poison_buffers;
+pub use device::{Precision, convolution_precision, cuda_device, set_convolution_precision};
 #[cfg(all(feature = "emulate", any(test, feature = "testing")))]
 pub use device::{ThreadOrder, emulated};
 pub use extremum::{max_keepdim, min_keepdim};
 pub use max_pool2d::{MaxPool2dSpec, max_pool2d};
+pub use memory_contrast::{MemoryContrastSpec, memory_contrast, memory_contrast_composed};
 pub use pointwise::{abs, clamp, relu};
+pub use region_mask::region_masks;
+pub use region_mean::{region_mean, region_mean_composed};
 pub use resize::{Corners, resize_bilinear, resize_nearest};
+pub use sgd::{SgdStep, gradient_scale, sgd_step};
 pub use soft_margin::soft_margin;
 pub use top_k::{Order, TopK, top_k};
+pub use top_prototype::{pixel_sums, top_pixels};
 pub use unit::{unit, unit_added};

@@ -3,7 +3,14 @@
 //! Without a GPU the device is the emulator, in three orders of threads, whose results must be the same bytes. Built with
 //! the feature `cuda` and run where there is a GPU, the same tests use that as well.
 
+mod affine;
 mod affinity;
 mod dense_crf;
+mod convolution;
+mod extremum;
+mod max_pool2d;
+mod pointwise;
+mod resize;
 mod support;
+mod top_k;
 mod unit;

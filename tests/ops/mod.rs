@@ -8,9 +8,12 @@ mod conv2d;
 mod depthwise;
 mod extremum;
 mod max_pool2d;
+mod memory_contrast;
 mod pointwise;
+mod region_mean;
 mod resize;
 mod top_k;
+mod top_prototype;
 mod unit;
 
 use candle_core::{DType, Device, Tensor, Var};

@@ -5,8 +5,9 @@
 use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::Conv2dSpec;
 use super::geometry::Geometry;
+use super::{Conv2dSpec, device};
+use crate::ops::device::{Buffer, DeviceArray, Gpu, Pass};
 use crate::ops::gemm::{Matrix, MatrixMut, Threads, product};
 use crate::ops::kernel::{Array, Kernel, Real, detached2, for_each_chunk};
 
@@ -20,6 +21,10 @@ impl Kernel<2> for Convolution {
         let y = forward(&geometry, x.values, weight.values);
         let channels = geometry.groups * geometry.outputs;
         Ok((y, (geometry.images, channels, geometry.out_height, geometry.out_width).into()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, factors: [DeviceArray<'_>; 2]) -> Result<(Buffer, Shape)> {
+        device::run(Pass::Forward, factors.map(|factor| factor.dims), self.0, gpu, factors)
     }
 
     fn backward(&self, [x, weight]: [&Tensor; 2], _: &Tensor, grad: &Tensor) -> Result<[Option<Tensor>; 2]> {
@@ -42,6 +47,10 @@ impl Kernel<2> for InputGradient {
         let geometry = Geometry::new(&self.dims, weight.dims, self.spec)?;
         Ok((input_gradient(&geometry, grad.values, weight.values), self.dims.as_slice().into()))
     }
+
+    fn device(&self, gpu: &dyn Gpu, factors: [DeviceArray<'_>; 2]) -> Result<(Buffer, Shape)> {
+        device::run(Pass::InputGradient, [&self.dims, factors[1].dims], self.spec, gpu, factors)
+    }
 }
 
 struct WeightGradient {
@@ -56,6 +65,10 @@ impl Kernel<2> for WeightGradient {
     fn forward<T: Real>(&self, [x, grad]: [Array<'_, T>; 2]) -> Result<(Vec<T>, Shape)> {
         let geometry = Geometry::new(x.dims, &self.dims, self.spec)?;
         Ok((weight_gradient(&geometry, x.values, grad.values), self.dims.as_slice().into()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, factors: [DeviceArray<'_>; 2]) -> Result<(Buffer, Shape)> {
+        device::run(Pass::WeightGradient, [factors[0].dims, &self.dims], self.spec, gpu, factors)
     }
 }
 

@@ -1,11 +1,13 @@
 //! Two-dimensional convolution.
 
 mod cpu;
+mod device;
 mod geometry;
 
 use candle_core::Tensor;
 
 use self::cpu::Convolution;
+pub(super) use self::device::run_directly;
 use self::geometry::Geometry;
 use super::kernel::apply2;
 use crate::error::Result;

@@ -5,6 +5,8 @@
 use candle_core::{Result, Shape, Tensor};
 
 use super::Corners;
+use super::device::{self, Sizes};
+use crate::ops::device::{Buffer, DeviceArray, Gpu};
 use crate::ops::kernel::{Array, GRAIN, Kernel, Real, detached1};
 use rayon::prelude::*;
 
@@ -38,6 +40,11 @@ impl Kernel<1> for Bilinear {
                 },
             );
         Ok((y, (n, c, height, width).into()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, [x]: [DeviceArray<'_>; 1]) -> Result<(Buffer, Shape)> {
+        let &[_, _, h, w] = x.dims else { candle_core::bail!("{}: expected 4 axes", Self::NAME) };
+        device::bilinear(Sizes { from: (h, w), to: self.size }, self.corners, false, gpu, x)
     }
 
     fn backward(&self, [x]: [&Tensor; 1], _: &Tensor, grad: &Tensor) -> Result<[Option<Tensor>; 1]> {
@@ -79,6 +86,11 @@ impl Kernel<1> for Gradient {
                 },
             );
         Ok((result, (n, c, h, w).into()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, [grad]: [DeviceArray<'_>; 1]) -> Result<(Buffer, Shape)> {
+        let &[_, _, height, width] = grad.dims else { candle_core::bail!("{}: expected 4 axes", Self::NAME) };
+        device::bilinear(Sizes { from: self.size, to: (height, width) }, self.corners, true, gpu, grad)
     }
 }
 
