@@ -12,6 +12,7 @@ mod memory_contrast;
 mod pointwise;
 mod region_mean;
 mod resize;
+mod sgd;
 mod top_k;
 mod top_prototype;
 mod unit;

@@ -82,9 +82,10 @@ pub(super) fn emulated_step(
     let Some(gpu) = emulator() else { bail!("there is no emulator") };
     let (weight_copy, grad_copy) = (gpu.copy(weight, at)?, gpu.copy(grad, grad_at)?);
     let velocity_copy = velocity.as_ref().map(|(velocity, at)| gpu.copy(velocity, at)).transpose()?;
-    let (dims, count, dtype) = (at.dims(), at.shape().elem_count(), weight.dtype());
-    let (to, velocity_to) = (gpu.alloc(dtype, count)?, gpu.alloc(dtype, count)?);
+    let dims = at.dims();
     let arrays = [weight_copy.array(dims), grad_copy.array(dims)];
+    let alloc = || gpu.alloc(arrays[0].dtype, arrays[0].len());
+    let (to, velocity_to) = (alloc()?, alloc()?);
     let of_velocity = velocity_copy.as_ref().map(|copy| copy.array(dims));
     step(numbers, scale, &gpu, arrays, of_velocity, Some([&to, &velocity_to]))?;
     overwrite(weight, at, gpu.storage(to)?)?;

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use candle_core::{CpuStorage, CudaStorage, InplaceOp1, InplaceOp2, Layout, Result, Tensor, bail};
 
 use super::{SgdStep, cpu, device};
-use crate::ops::device::{Cuda, emulator};
+use crate::ops::device::{Cuda, DeviceArray, emulator};
 
 pub(super) struct Step<'a> {
     pub(super) velocity: Option<&'a Tensor>,
@@ -33,13 +33,19 @@ impl InplaceOp2 for Step<'_> {
     fn cuda_fwd(&self, weight: &mut CudaStorage, at: &Layout, grad: &CudaStorage, grad_at: &Layout) -> Result<()> {
         let cuda = Cuda::of(weight)?;
         let (weight, grad) = (cuda.array(weight, at)?, cuda.array(grad, grad_at)?);
-        let run = |velocity| device::step(&self.numbers, self.scale, &cuda, [weight, grad], velocity, None);
-        let Some(velocity) = self.velocity else { return run(None) };
-        velocity.inplace_op1(&OnCuda(|velocity: &mut CudaStorage, at: &Layout| run(Some(cuda.array(velocity, at)?))))
+        let arrays = [weight, grad];
+        let Some(velocity) = self.velocity else { return self.on_device(&cuda, arrays, None) };
+        let with_velocity =
+            |velocity: &mut CudaStorage, at: &Layout| self.on_device(&cuda, arrays, Some(cuda.array(velocity, at)?));
+        velocity.inplace_op1(&OnCuda(with_velocity))
     }
 }
 
 impl Step<'_> {
+    fn on_device(&self, cuda: &Cuda, arrays: [DeviceArray<'_>; 2], velocity: Option<DeviceArray<'_>>) -> Result<()> {
+        device::step(&self.numbers, self.scale, cuda, arrays, velocity, None)
+    }
+
     fn on_host(
         &self,
         (weight, at): (&mut CpuStorage, &Layout),
