@@ -6,6 +6,7 @@
 mod affine;
 mod affinity;
 mod convolution;
+mod dense_crf;
 mod equivariance;
 mod extremum;
 mod matrix;
@@ -13,8 +14,8 @@ mod max_pool2d;
 mod memory_contrast;
 mod min_pool;
 mod pointwise;
-mod region_mean;
 mod prototype_contrast;
+mod region_mean;
 mod resize;
 mod seeds;
 mod sgd;
