@@ -32,7 +32,6 @@ pub use conv2d::{Conv2dSpec, conv2d};
 pub use dense_crf::{CrfKernel, DenseCrf, DenseCrfConfig, DenseCrfPlan, refine_label_pair};
 pub use depthwise::{DepthwiseSpec, depthwise_conv2d};
 #[cfg(any(test, feature = "testing"))]
-#[cfg(all(feature = "cuda", any(test, feature = "testing")))]
 pub use device::poison_buffers;
 pub use device::{Precision, convolution_precision, cuda_device, set_convolution_precision};
 #[cfg(all(feature = "emulate", any(test, feature = "testing")))]
