@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use candle_core::Device;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cli::verbs::compare::CompareArgs;
@@ -17,6 +18,7 @@ use crate::cli::verbs::viz::VizArgs;
 use crate::cli::verbs::weights::WeightsCommand;
 use crate::data::{CocoConfig, DataSource, LabelSource};
 use crate::error::Result;
+use crate::run::ComputeDevice;
 use crate::settings;
 
 /// Weakly supervised semantic segmentation: train a baseline with and without regularizers, and compare their seeds.
@@ -81,6 +83,24 @@ pub struct ConfigSource {
     /// Change one field, as in `--set loader.batch_size=4`; may come several times
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
+}
+
+/// Where networks run.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct DeviceArgs {
+    /// Where networks run: cpu, cuda, or cuda:N for one of several NVIDIA devices. Checkpoints go from any to any
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: ComputeDevice,
+}
+
+impl DeviceArgs {
+    /// The device, ready to compute. To be asked before anything is made.
+    ///
+    /// # Errors
+    /// When this program or the machine lacks it.
+    pub fn open(self) -> Result<Device> {
+        self.device.open()
+    }
 }
 
 /// Which data set.

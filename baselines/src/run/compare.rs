@@ -41,8 +41,10 @@ pub struct CompareOptions<'a> {
     pub methods: &'a [String],
     /// Trainings per method and baseline.
     pub repeats: usize,
-    /// Trainings at a time.
+    /// Trainings at a time; one, whatever this says, where not the CPU computes.
     pub jobs: usize,
+    /// Where to compute.
+    pub device: &'a Device,
     /// The run's folder; it must exist.
     pub folder: &'a Path,
     /// Whether to take up what an earlier run left there.
@@ -72,7 +74,8 @@ pub fn compare(options: &CompareOptions<'_>, progress: &Progress, interrupt: &In
         trainings.iter().try_for_each(|planned| planned.job(options).expect_resumable())?;
     }
     let total_threads = rayon::current_num_threads();
-    let jobs = options.jobs.clamp(1, trainings.len().max(1));
+    // Trainings beside each other would share one device, and its memory.
+    let jobs = if options.device.is_cpu() { options.jobs.clamp(1, trainings.len().max(1)) } else { 1 };
     let threads = (total_threads / jobs).max(1);
     let queue: Mutex<VecDeque<usize>> = Mutex::new((0..trainings.len()).collect());
     let done: Mutex<Vec<Option<Result<Unit>>>> = Mutex::new((0..trainings.len()).map(|_| None).collect());
@@ -164,7 +167,7 @@ impl<'a> Planned<'a> {
         self.plan.config(self.cell)
     }
 
-    fn job<'b>(&'b self, options: &CompareOptions<'_>) -> TrainJob<'b> {
+    fn job<'b>(&'b self, options: &CompareOptions<'b>) -> TrainJob<'b> {
         TrainJob {
             config: self.config(),
             regularizers: &self.plan.cells[self.cell].regularizers,
@@ -172,7 +175,7 @@ impl<'a> Planned<'a> {
             images: Arc::clone(&options.training),
             seed: self.seed,
             folder: &self.folder,
-            device: &Device::Cpu,
+            device: options.device,
         }
     }
 }
@@ -240,7 +243,7 @@ fn train_and_score(
         seeds_from_attention(&attention_folder(&planned.folder), images, &out, progress, interrupt)?;
     } else {
         let network = outcome.model.for_inference(config, &cell.regularizers, options.dataset.layout())?;
-        infer_seeds(network.as_ref(), images, config, score, &seeds, options.resume, progress, interrupt)?;
+        infer_seeds(&network, images, config, score, &seeds, options.resume, progress, interrupt)?;
     }
     progress.done(&planned.place, &planned.title(), &format!("seeds of {} images", images.len()), start);
     let scores: SeedScores = score_seeds(&seeds, &options.dataset, &config.eval)?;

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use candle_core::Device;
-use candle_wsss::Baseline;
 use rayon::prelude::*;
 
 use crate::config::{EvalConfig, RunConfig};
@@ -12,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::eval::{Curve, ImageHistogram, Sweep};
 use crate::infer::{self, Inference};
 use crate::run::seed_job::{SeedJob, Seeds, of_image};
-use crate::run::{Interrupt, Progress};
+use crate::run::{Interrupt, Network, Progress};
 
 pub(crate) use crate::run::seed_job::{SeedFolder, array_path};
 
@@ -23,7 +21,7 @@ pub(crate) use crate::run::seed_job::{SeedFolder, array_path};
 /// When an image is unreadable, a file cannot be written, or the user interrupts.
 #[allow(clippy::too_many_arguments, reason = "one stage of the program, called from two places")]
 pub fn infer_seeds(
-    model: &dyn Baseline,
+    network: &Network,
     images: &ImageSet,
     config: &RunConfig,
     background_score: f64,
@@ -33,7 +31,7 @@ pub fn infer_seeds(
     interrupt: &Interrupt,
 ) -> Result<()> {
     let job = SeedJob::new(images, SeedFolder { path: folder, background_score, resume });
-    infer_seeds_of(&job, model, config, progress, interrupt)
+    infer_seeds_of(&job, network, config, progress, interrupt)
 }
 
 /// Does a job with a network.
@@ -42,7 +40,7 @@ pub fn infer_seeds(
 /// When the folder is another job's, an image is unreadable, a file cannot be written, or the user interrupts.
 pub fn infer_seeds_of(
     job: &SeedJob<'_>,
-    model: &dyn Baseline,
+    network: &Network,
     config: &RunConfig,
     progress: &Progress,
     interrupt: &Interrupt,
@@ -50,7 +48,8 @@ pub fn infer_seeds_of(
     let images = job.images;
     job.run(progress, interrupt, |index, image| {
         let (labels, normalization) = (images.labels(index), config.loader.normalization);
-        let inference = infer::infer_image(model, image, labels, &config.infer, normalization, &Device::Cpu);
+        let (model, device) = (network.baseline(), network.device());
+        let inference = infer::infer_image(model, image, labels, &config.infer, normalization, device);
         let Inference { seeds, left_out } = inference.map_err(|err| of_image(images.name(index), err))?;
         if !left_out.is_empty() {
             let (name, width, height) = (images.name(index), image.width(), image.height());

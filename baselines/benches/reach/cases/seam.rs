@@ -1,0 +1,47 @@
+//! SEAM's own losses, from the network's maps of both views: enlarged to the images, as released, then all terms.
+
+use anyhow::{Context, Result};
+use candle_core::{Device, Tensor};
+use candle_wsss::Pair;
+use candle_wsss::ops::{Corners, resize_bilinear};
+use candle_wsss_baselines::seam::SeamLossConfig;
+use candle_wsss_baselines::seam::loss::{ViewMaps, objective};
+
+use crate::inputs::{self, Tensors};
+use crate::measure::{Outcome, Step};
+
+const BATCH: usize = 8;
+const FOREGROUND: usize = 20;
+/// Of the maps and of the images.
+const MAPS: Pair<usize> = Pair { source: 56, target: 16 };
+const IMAGES: Pair<usize> = Pair { source: 448, target: 128 };
+
+pub(crate) fn make() -> Result<Tensors> {
+    let counts: Vec<usize> = (0..BATCH).map(|image| 1 + image % 2).collect();
+    let mut tensors = Tensors::from([("label".to_string(), inputs::multi_hot(FOREGROUND, &counts)?)]);
+    for (view, side) in [(1, MAPS.source), (2, MAPS.target)] {
+        for name in ["cam", "refined"] {
+            let name = format!("{name}{view}");
+            tensors.insert(name.clone(), inputs::smooth(&name, [BATCH, FOREGROUND + 1, side, side])?);
+        }
+    }
+    let sides = [IMAGES.source as u32, IMAGES.target as u32];
+    tensors.insert("sides".to_string(), Tensor::new(&sides, &Device::Cpu)?);
+    Ok(tensors)
+}
+
+pub(crate) fn prepare(tensors: &Tensors) -> Result<Step> {
+    let (cams, refined) = (inputs::variables(tensors, "cam")?, inputs::variables(tensors, "refined")?);
+    let labels = inputs::labels(tensors)?;
+    let config = SeamLossConfig::default();
+    Ok(Box::new(move || {
+        let maps = cams.as_ref().zip(refined.as_ref()).zip(IMAGES).try_map(|((cam, refined), side)| {
+            let enlarge = |map: &Tensor| resize_bilinear(map, (side, side), Corners::Aligned);
+            let cam = enlarge(cam)?;
+            let logits = cam.narrow(1, 0, FOREGROUND)?.flatten(2, 3)?.mean(2)?;
+            Ok::<_, candle_wsss::Error>(ViewMaps { logits, cam, refined: enlarge(refined)? })
+        })?;
+        let total = objective(&maps, &labels, &config)?.terms.total()?.context("no term")?;
+        Outcome::backward(total, &[&cams.source, &cams.target, &refined.source, &refined.target])
+    }))
+}
