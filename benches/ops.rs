@@ -15,7 +15,9 @@ use candle_wsss::regularizer::hsc::{HscBanks, HscConfig, HscHeads, HscMaps, HscS
 use candle_wsss::regularizer::ppc::{self, PpcConfig};
 use candle_wsss::regularizer::rca::{RcaConfig, Regions, region_contrast, update_memory};
 use candle_wsss::seed::Refine;
-use candle_wsss::{ClassLayout, ClassQueue, ImageLabels, Pair, ParameterStore, Result, Sampler, SeededSampler, View};
+use candle_wsss::{
+    ClassLayout, ClassQueue, Error, ImageLabels, Pair, ParameterStore, Result, Sampler, SeededSampler, View,
+};
 
 /// Time for one case at one number of threads.
 const BUDGET: Duration = Duration::from_millis(600);
@@ -73,6 +75,7 @@ fn print_rows() -> Result<()> {
         hsc(Size::EMBEDDED)?,
         hsc(Size::RELEASED)?,
         vec![ppc(Size::EMBEDDED)?, ppc(Size::RELEASED)?],
+        vec![ppc(Size::CROPS)?, ppc(Size::CROPS_OF_MANY)?, ppc(Size::FULL)?, ppc(Size::FULL_OF_MANY)?],
         rca(RcaSize::VOC)?,
         rca(RcaSize::COCO)?,
     ];
@@ -252,6 +255,12 @@ impl Size {
         pixel_dim: 128,
         region_dim: 256,
     };
+    /// The released sizes of PPC: maps of a crop of 448 and of one of 128.
+    const CROPS: Self = Self { name: "56x56 and 16x16 to 16x16", maps: [56, 16], ..Self::RELEASED };
+    const CROPS_OF_MANY: Self = Self { name: "the same, 81 classes", foreground: 80, ..Self::CROPS };
+    /// Without the reduction.
+    const FULL: Self = Self { name: "56x56", maps: [56, 56], grid: 56, ..Self::RELEASED };
+    const FULL_OF_MANY: Self = Self { name: "56x56, 81 classes", foreground: 80, ..Self::FULL };
 }
 
 /// What HSC is given.
@@ -351,8 +360,14 @@ fn hsc(size: Size) -> Result<Vec<Case<'static>>> {
 
 // All terms of PPC once the features are projected.
 fn ppc(size: Size) -> Result<Case<'static>> {
-    let Inputs { maps, cams, labels, .. } = Inputs::new(size)?;
-    let projected = maps.map(|maps| maps.pixel);
+    const BATCH: usize = 8;
+    let layout = ClassLayout::new(size.foreground)?;
+    let sides = Pair::new(size.maps[0], size.maps[1]);
+    let projected =
+        sides.try_map(|side| Ok::<_, Error>(variable(&[BATCH, size.pixel_dim, side, side])?.as_tensor().clone()))?;
+    let cams = sides.try_map(|side| random(&[BATCH, layout.num_classes(), side, side]))?;
+    let present = (0..BATCH).map(|image| vec![image % size.foreground, (3 * image + 1) % size.foreground]).collect();
+    let labels = ImageLabels::new(present, layout, DType::F32, &Device::Cpu)?;
     let config = PpcConfig { grid: (size.grid, size.grid), ..PpcConfig::default() };
     let ours: Work<'_> = Box::new(move || {
         match ppc::evaluate(&projected, cams.as_ref(), &labels, &config, &SeededSampler::new(0))?.terms.total()? {
@@ -360,7 +375,7 @@ fn ppc(size: Size) -> Result<Case<'static>> {
             None => Ok(()),
         }
     });
-    Ok(Case { name: format!("ppc, {} size: all terms, and gradient", size.name), ours, candle: None })
+    Ok(Case { name: format!("ppc, {}: all terms, and gradient", size.name), ours, candle: None })
 }
 
 /// Sizes RCA is used at: slots of a class, maps and batch are those of the released code.

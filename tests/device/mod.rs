@@ -6,13 +6,17 @@
 mod affine;
 mod affinity;
 mod convolution;
+mod equivariance;
 mod extremum;
 mod matrix;
 mod max_pool2d;
 mod memory_contrast;
+mod min_pool;
 mod pointwise;
 mod region_mean;
+mod prototype_contrast;
 mod resize;
+mod seeds;
 mod sgd;
 mod support;
 mod top_k;
