@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn exponentials_are_the_library_s_but_for_the_last_places() {
-        let mut x: Vec<f32> = (-880_000..890_000).step_by(37).map(|i| i as f32 * 1e-4).collect();
+        let mut x: Vec<f32> = (-880_000..887_000).step_by(37).map(|i| i as f32 * 1e-4).collect();
         x.extend([0.0, -0.0, -87.336_54, 88.722_83, 1e-30, -1e-30]);
         let want: Vec<f64> = x.iter().map(|&x| f64::from(x).exp()).collect();
         let mut got = x.clone();
