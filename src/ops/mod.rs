@@ -21,6 +21,7 @@ mod min_pool;
 mod normalize;
 mod pointwise;
 mod precomputed;
+mod prototype_contrast;
 mod region_mask;
 mod region_mean;
 mod resize;
@@ -51,6 +52,10 @@ pub use memory_contrast::{MemoryContrastSpec, memory_contrast, memory_contrast_c
 pub use min_pool::min_pool;
 pub use normalize::{max_norm, min_max_norm};
 pub use pointwise::{abs, clamp, relu};
+pub use prototype_contrast::{
+    ContrastInputs, ContrastTerm, HardHalf, Negatives, PixelWeights, composed as prototype_contrast_composed,
+    prototype_contrast,
+};
 pub use region_mask::region_masks;
 pub use region_mean::{region_mean, region_mean_composed};
 pub use resize::{Corners, resize_bilinear, resize_nearest};

@@ -11,6 +11,7 @@ mod max_pool2d;
 mod memory_contrast;
 mod normalize;
 mod pointwise;
+pub(crate) mod prototype_contrast;
 mod region_mean;
 mod resize;
 mod resized_mean;
