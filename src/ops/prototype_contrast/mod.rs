@@ -6,6 +6,7 @@ mod device;
 mod lanes;
 mod sampling;
 mod terms;
+mod tile;
 
 use std::ops::Range;
 use std::sync::Arc;

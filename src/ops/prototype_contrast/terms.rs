@@ -1,8 +1,8 @@
 //! All terms of a few adjacent pixels: their losses, and the gradient of the logits.
 
 use super::Plan;
-use super::cpu::TILE;
 use super::lanes::{LANES, Lanes, Logits, map, zip};
+use super::tile::TILE;
 use crate::ops::kernel::Real;
 
 /// Room for the mined negatives of the widest term.
