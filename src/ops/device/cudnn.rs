@@ -156,11 +156,8 @@ macro_rules! fastest {
         let mut count: c_int = 0;
         // SAFETY: the descriptors exist, and there is room for as many results as are asked for.
         unsafe { $get($($argument),*, $most, &raw mut count, found.as_mut_ptr())? };
-        let fits = |one: &&_| {
-            let one: &_ = *one;
-            usable(one.status, one.determinism, one.memory)
-        };
-        found.iter().take(count as usize).find(fits).map(|one| (one.algo, one.mathType))
+        let fits = found.iter().take(count as usize).find(|one| usable(one.status, one.determinism, one.memory));
+        fits.map(|one| (one.algo, one.mathType))
     }};
 }
 

@@ -18,6 +18,8 @@ mod emulator;
 #[cfg(not(feature = "emulate"))]
 #[path = "no_emulator.rs"]
 mod emulator;
+#[cfg(all(test, feature = "emulate"))]
+mod emulator_tests;
 mod launch;
 
 #[allow(unused_imports, reason = "what kernels need is the same for all")]
