@@ -5,8 +5,8 @@
 
 mod affine;
 mod affinity;
-mod dense_crf;
 mod convolution;
+mod dense_crf;
 mod extremum;
 mod matrix;
 mod max_pool2d;
