@@ -13,10 +13,14 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::device::{Buffer, Cuda, DeviceArray, Gpu, emulator};
+use super::vector;
 
 /// The floating point types the kernels are written for.
 pub(super) trait Real: WithDType + Neg<Output = Self> {
     fn exp(self) -> Self;
+    /// The same as vector instructions, within two units in the last place; see `vector`.
+    fn exp_near(self) -> Self;
+    fn ln(self) -> Self;
     fn ln_1p(self) -> Self;
     fn sqrt(self) -> Self;
 }
@@ -24,6 +28,15 @@ pub(super) trait Real: WithDType + Neg<Output = Self> {
 impl Real for f32 {
     fn exp(self) -> Self {
         self.exp()
+    }
+
+    #[inline(always)]
+    fn exp_near(self) -> Self {
+        vector::exp_of(self)
+    }
+
+    fn ln(self) -> Self {
+        self.ln()
     }
 
     fn ln_1p(self) -> Self {
@@ -38,6 +51,15 @@ impl Real for f32 {
 impl Real for f64 {
     fn exp(self) -> Self {
         self.exp()
+    }
+
+    #[inline(always)]
+    fn exp_near(self) -> Self {
+        self.exp()
+    }
+
+    fn ln(self) -> Self {
+        self.ln()
     }
 
     fn ln_1p(self) -> Self {

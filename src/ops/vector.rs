@@ -99,7 +99,7 @@ impl WithSimd for Exp<'_> {
 
 /// `2^n (1 + r + r² p(r))` with `x = n ln 2 + r`, without a branch.
 #[inline(always)]
-fn exp_of(x: f32) -> f32 {
+pub(super) fn exp_of(x: f32) -> f32 {
     // Adding it leaves an integer in the last digits of the sum.
     const ROUND: f32 = 12_582_912.0;
     // The logarithm of 2 in two parts, the first with few digits: its multiples are exact.

@@ -24,7 +24,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("src/testing.rs", "for tests"),
     ("src/label.rs", "labels handed over as a tensor; the program makes them on the host"),
     ("src/objective.rs", "for loops that want every step's terms; the trainer reads many steps' at once"),
-    ("src/memory/queue.rs", "positions of a saved queue"),
+    ("src/memory/queue.rs", "positions of a queue, which are on the host but after a checkpoint was read"),
     ("src/ops/dense_crf/batch.rs", "the lattice is filtered on the host"),
     ("src/ops/dense_crf/channels.rs", "the lattice is filtered on the host"),
     ("src/ops/dense_crf/image.rs", "the lattice is filtered on the host"),
@@ -37,7 +37,6 @@ const ALLOWED: &[(&str, &str)] = &[
     ("src/regularizer/rca/update.rs", "which images go into the queue depends on the network"),
     ("baselines/src/train/checkpoint.rs", "when a checkpoint is written"),
     ("baselines/src/train/ledger.rs", "the reading, once in many steps"),
-    ("baselines/src/train/optim.rs", "the norm of all gradients, where they are clipped"),
     ("baselines/src/train/trainer.rs", "when a step has failed"),
 ];
 

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use clap::{Args, Parser, Subcommand};
+use candle_wsss::ops::{Precision, set_convolution_precision};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cli::verbs::compare::CompareArgs;
 use crate::cli::verbs::config::ConfigArgs;
@@ -17,7 +18,7 @@ use crate::cli::verbs::train::TrainArgs;
 use crate::cli::verbs::viz::VizArgs;
 use crate::cli::verbs::weights::WeightsCommand;
 use crate::data::{CocoConfig, DataSource, LabelSource};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::run::ComputeDevice;
 use crate::settings;
 
@@ -91,15 +92,36 @@ pub struct DeviceArgs {
     /// Where networks run: cpu, cuda, or cuda:N for one of several NVIDIA devices. Checkpoints go from any to any
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: ComputeDevice,
+    /// How an NVIDIA device multiplies in convolutions: tf32 rounds factors to 10 bits, and is several times faster
+    #[arg(long, value_name = "PRECISION", value_enum, default_value_t = ConvolutionPrecision::Float32)]
+    pub precision: ConvolutionPrecision,
+}
+
+/// How an NVIDIA device multiplies in convolutions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ConvolutionPrecision {
+    /// As the CPU does
+    Float32,
+    /// By tensor cores, with factors rounded to 10 bits after the point
+    Tf32,
 }
 
 impl DeviceArgs {
-    /// The device, ready to compute. To be asked before anything is made.
+    /// The device, ready to compute, for the whole process. To be asked before anything is made.
     ///
     /// # Errors
-    /// When this program or the machine lacks it.
+    /// When this program or the machine lacks it, or it cannot multiply as asked.
     pub fn open(self) -> Result<Device> {
-        self.device.open()
+        let device = self.device.open()?;
+        match self.precision {
+            ConvolutionPrecision::Tf32 if device.is_cpu() => {
+                let reason = "--precision tf32: is for NVIDIA devices; give --device cuda, or leave it out";
+                return Err(Error::Config(reason.to_string()));
+            }
+            ConvolutionPrecision::Tf32 => set_convolution_precision(Precision::Tf32),
+            ConvolutionPrecision::Float32 => {}
+        }
+        Ok(device)
     }
 }
 

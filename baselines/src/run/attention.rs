@@ -166,7 +166,7 @@ fn take_over(path: &Path, mut map: AttentionMap) -> Result<()> {
 }
 
 /// Seeds of every image out of a folder of accumulated maps, in place of a network: the files of
-/// [`infer_seeds`](crate::run::infer_seeds).
+/// [`infer_seeds_of`](crate::run::infer_seeds_of).
 ///
 /// # Errors
 /// When a map or an image is missing or unreadable, a file cannot be written, or the user interrupts.

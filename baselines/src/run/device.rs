@@ -48,12 +48,16 @@ impl ComputeDevice {
     /// When the program was built without it, or the machine lacks it, its driver or a library; said in one message.
     pub fn open(self) -> Result<Device> {
         let Self::Cuda(number) = self else { return Ok(Device::Cpu) };
-        cuda_device(number).map_err(|err| unavailable(self, &err))
+        cuda_device(number).map_err(unavailable)
     }
 }
 
-fn unavailable(device: ComputeDevice, err: &candle_wsss::Error) -> Error {
-    Error::Config(format!("--device {device}: {err} (docs/cuda.md: how to build with CUDA, and what it needs)"))
+fn unavailable(err: candle_wsss::Error) -> Error {
+    let reason = match err {
+        candle_wsss::Error::Value { reason, .. } => reason,
+        err => Error::from(err).to_string(),
+    };
+    Error::Config(format!("--device: {reason} (docs/cuda.md: how to build with CUDA, and what it needs)"))
 }
 
 #[cfg(test)]
@@ -85,7 +89,7 @@ mod tests {
         // As many as this no machine has, whatever it was built with.
         let err = ComputeDevice::Cuda(4095).open().unwrap_err();
         let text = err.to_string();
-        assert!(text.starts_with("--device cuda:4095: ") && text.contains("docs/cuda.md"), "{text}");
+        assert!(text.starts_with("--device: cuda:4095 ") && text.contains("docs/cuda.md"), "{text}");
         assert!(!text.contains('\n'), "{text}");
         assert_eq!(err.exit_code(), 2);
     }

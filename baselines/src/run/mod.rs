@@ -40,6 +40,7 @@ pub use evaluation::{Evaluated, LabelMapScores, evaluation, expect_seeds, label_
 pub use events::{EVENTS_FOLDER, events_path};
 pub(crate) use folder::discard_unstarted;
 pub use folder::{CONFIG_FILE, REPORT_FILE, create_folder, open_folder, settle_config};
+pub use in_turn::SpareThreads;
 pub use interrupt::Interrupt;
 pub use job::{CHECKPOINT_FILE, METRICS_FILE, Pace, StepRecord, TrainJob, TrainOutcome, read_history};
 pub use network::Network;
@@ -52,7 +53,7 @@ pub use seed_job::{
     png_path, seed_mask_path,
 };
 pub use seed_manifest::{SeedManifest, SeedOrigin};
-pub use seeds::{SeedScores, infer_seeds, infer_seeds_of, score_seeds};
+pub use seeds::{SeedScores, infer_seeds_of, score_seeds};
 pub use shard::Shard;
 pub use training_page::training_page;
 pub use viz::{Overlays, SourceKind, VizOptions, VizSource, viz};

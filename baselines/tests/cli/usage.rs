@@ -50,8 +50,10 @@ fn devices_that_are_not_there() {
     for args in verbs {
         let args = [args, &["--out", text(&out), "--device"]].concat();
         // No machine has as many, whatever the program was built with.
-        let one_message = ["error: --device cuda:4095: ", "cuda", "docs/cuda.md"];
+        let one_message = ["error: --device: cuda:4095 ", "docs/cuda.md"];
         fails_without(&out, &mut program(&[&args[..], &["cuda:4095"]].concat()), 2, &one_message);
+        let tf32 = [&args[..], &["cpu", "--precision", "tf32"]].concat();
+        fails_without(&out, &mut program(&tf32), 2, &["--precision tf32", "--device cuda"]);
         let wrong = program(&[&args[..], &["gpu"]].concat()).output().unwrap();
         assert!(wrong.status.code() == Some(2) && !out.exists());
         assert!(String::from_utf8(wrong.stderr).unwrap().contains("expected cpu, cuda or cuda:N, got `gpu`"));

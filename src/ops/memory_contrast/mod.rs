@@ -33,7 +33,8 @@ pub struct MemoryContrastSpec {
 /// is wanted, its rows are summed again with the exponentials as weights. Rows are made unit vectors on the way. So the
 /// gradient is ready with the value; what is kept for it are two vectors of `D` per query in float32 (float64 for
 /// queries of that type), whatever the size of the bank. While it runs on the CPU it takes half a MiB of partial sums, 3
-/// numbers per query and row of a class, and a tile of 65,536 numbers per thread.
+/// numbers per query and row of a class, and a tile of 65,536 numbers per thread; on a device 2 MiB of partial sums and a
+/// number per query and row.
 /// [`memory_contrast_composed`] is the same out of candle's operations; it keeps several matrices of queries by rows.
 ///
 /// # Shapes
@@ -77,12 +78,20 @@ pub fn memory_contrast(
     let is_half = matches!(dtype, DType::F16 | DType::BF16);
     let queries = if is_half { queries.to_dtype(DType::F32)? } else { queries.clone() };
     let bank = match bank.dtype() {
-        DType::F16 | DType::BF16 => bank.detach().contiguous()?,
+        DType::F16 | DType::BF16 if queries.dtype() == DType::F32 => bank.detach().contiguous()?,
         _ => bank.detach().to_dtype(queries.dtype())?.contiguous()?,
     };
     let with_gradient = queries.track_op();
-    let kernel =
-        MemoryContrast { bank, filled: filled.to_vec(), classes: classes.to_vec(), spec: *spec, with_gradient };
+    let pairs: Vec<u32> = classes.iter().flatten().map(|class| *class as u32).collect();
+    let kernel = MemoryContrast {
+        filled_there: Tensor::from_vec(filled.to_vec(), filled.len(), bank.device())?,
+        classes_there: Tensor::from_vec(pairs, (classes.len(), 2), bank.device())?,
+        bank,
+        filled: filled.to_vec(),
+        classes: classes.to_vec(),
+        spec: *spec,
+        with_gradient,
+    };
     Ok(apply1(kernel, &queries)?.narrow(D::Minus1, 0, 2)?.to_dtype(dtype)?)
 }
 

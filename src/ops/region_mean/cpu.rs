@@ -5,7 +5,9 @@
 use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use crate::ops::kernel::{Array, Kernel, Real, detached1, for_each_chunk};
+use super::device;
+use crate::ops::device::{Buffer, DeviceArray, Gpu};
+use crate::ops::kernel::{Array, Kernel, Real, detached1, for_each_chunk, values};
 use crate::ops::vector::dot;
 
 /// Channels a thread takes at once.
@@ -19,17 +21,18 @@ pub(super) struct RegionMean {
     pub(super) divisors: Tensor,
     /// The first region of each image, and the number of all.
     pub(super) starts: Vec<usize>,
+    /// The same where the map is, u32.
+    pub(super) starts_there: Tensor,
 }
 
 impl RegionMean {
     fn masks<T: Real>(&self) -> Result<Vec<T>> {
-        let masks = self.masks.flatten_all()?.to_vec1::<u8>()?;
-        Ok(masks.into_iter().map(|inside| T::from_f64(f64::from(inside))).collect())
+        values(&self.masks, |masks: &[u8]| masks.iter().map(|inside| T::from_f64(f64::from(*inside))).collect())
     }
 
     fn scales<T: Real>(&self) -> Result<Vec<T>> {
         let scale = |divisor: f64| T::from_f64(if divisor == 0.0 { 0.0 } else { 1.0 / divisor });
-        Ok(self.divisors.to_vec1::<f64>()?.into_iter().map(scale).collect())
+        values(&self.divisors, |divisors: &[f64]| divisors.iter().map(|divisor| scale(*divisor)).collect())
     }
 }
 
@@ -66,15 +69,19 @@ impl Kernel<1> for RegionMean {
         Ok((means, (regions, dim).into()))
     }
 
+    fn device(&self, gpu: &dyn Gpu, [map]: [DeviceArray<'_>; 1]) -> Result<(Buffer, Shape)> {
+        device::forward(self, gpu, map)
+    }
+
     fn backward(&self, [map]: [&Tensor; 1], _: &Tensor, grad: &Tensor) -> Result<[Option<Tensor>; 1]> {
         Ok([Some(detached1(Gradient { of: self.clone(), shape: map.shape().clone() }, grad)?)])
     }
 }
 
 /// Every plane is the sum of the masks of its image, weighted.
-struct Gradient {
-    of: RegionMean,
-    shape: Shape,
+pub(super) struct Gradient {
+    pub(super) of: RegionMean,
+    pub(super) shape: Shape,
 }
 
 impl Kernel<1> for Gradient {
@@ -97,5 +104,9 @@ impl Kernel<1> for Gradient {
             }
         });
         Ok((result, self.shape.clone()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, [grad]: [DeviceArray<'_>; 1]) -> Result<(Buffer, Shape)> {
+        device::gradient(self, gpu, grad)
     }
 }

@@ -2,6 +2,7 @@
 
 mod composed;
 mod cpu;
+mod device;
 
 use candle_core::{DType, Tensor};
 
@@ -41,8 +42,10 @@ pub fn region_mean(map: &Tensor, masks: &Tensor, images: &[usize], divisors: &Te
         return Ok(Tensor::zeros((0, map.dim(1)?), map.dtype(), map.device())?);
     }
     let masks = masks.to_dtype(DType::U8)?.contiguous()?.detach();
+    let firsts: Vec<u32> = starts.iter().map(|start| *start as u32).collect();
+    let starts_there = Tensor::from_vec(firsts, starts.len(), map.device())?;
     let divisors = divisors.to_dtype(DType::F64)?.contiguous()?.detach();
-    Ok(apply1(RegionMean { masks, divisors, starts }, map)?)
+    Ok(apply1(RegionMean { masks, divisors, starts, starts_there }, map)?)
 }
 
 // The first region of each image, and the number of all.

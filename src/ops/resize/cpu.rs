@@ -95,16 +95,26 @@ impl Kernel<1> for Gradient {
 }
 
 /// The two source positions of an output position, along one axis.
-struct Taps<T> {
-    low: usize,
-    high: usize,
-    low_weight: T,
-    high_weight: T,
+#[derive(Clone, Copy)]
+pub(in crate::ops) struct Taps<T> {
+    pub(in crate::ops) low: usize,
+    pub(in crate::ops) high: usize,
+    pub(in crate::ops) low_weight: T,
+    pub(in crate::ops) high_weight: T,
 }
 
 impl<T: Real> Taps<T> {
-    fn between(&self, low: T, high: T) -> T {
+    pub(in crate::ops) fn between(&self, low: T, high: T) -> T {
         self.low_weight * low + self.high_weight * high
+    }
+
+    pub(in crate::ops) fn of(&self, line: &[T]) -> T {
+        self.between(line[self.low], line[self.high])
+    }
+
+    pub(in crate::ops) fn add(&self, line: &mut [T], value: T) {
+        line[self.low] += value * self.low_weight;
+        line[self.high] += value * self.high_weight;
     }
 }
 
@@ -163,11 +173,15 @@ impl<T: Real> Lines<T> {
     }
 }
 
+/// From an output position with aligned corners to the next, in the source.
+pub(in crate::ops) fn step(input: usize, output: usize) -> f64 {
+    if output > 1 { (input - 1) as f64 / (output - 1) as f64 } else { 0.0 }
+}
+
 /// Positions are computed in float64 whatever the type of the map, in the order of PyTorch's operations.
-fn taps<T: Real>(input: usize, output: usize, corners: Corners) -> Vec<Taps<T>> {
+pub(in crate::ops) fn taps<T: Real>(input: usize, output: usize, corners: Corners) -> Vec<Taps<T>> {
     let position = |i: usize| match corners {
-        Corners::Aligned if output > 1 => (input - 1) as f64 / (output - 1) as f64 * i as f64,
-        Corners::Aligned => 0.0,
+        Corners::Aligned => step(input, output) * i as f64,
         Corners::HalfPixel => (input as f64 / output as f64 * (i as f64 + 0.5) - 0.5).max(0.0),
     };
     let tap = |i: usize| {

@@ -7,6 +7,7 @@ mod nearest;
 use candle_core::Tensor;
 
 use self::cpu::Bilinear;
+pub(super) use self::cpu::{Taps, step, taps};
 use self::device::Sizes;
 use self::nearest::Nearest;
 use super::kernel::apply1;

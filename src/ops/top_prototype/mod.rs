@@ -50,7 +50,8 @@ pub fn top_pixels(scores: &Tensor, channels: Option<&[usize]>, k: usize) -> Resu
 /// Kept for the gradient: the indices and weights as they are given.
 ///
 /// # Shapes
-/// `features (N, D, h, w)`; `indices (C, k)` of `u32` as [`top_pixels`] has them, below `N * h * w`; `weights (C, k)`; to
+/// `features (N, D, h, w)`; `indices (C, k)` of `u32` as [`top_pixels`] has them: below `N * h * w`, and no two
+/// of a class the same; `weights (C, k)`; to
 /// `(C, D)`.
 ///
 /// # Errors

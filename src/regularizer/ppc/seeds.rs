@@ -7,7 +7,7 @@ use crate::error::{Result, expect_shape};
 use crate::label::ImageLabels;
 use crate::ops::{Corners, resize_bilinear};
 use crate::regularizer::hsc::{PixelConfig, step_prototypes};
-use crate::seed::{background, min_max_norm, pseudo_label};
+use crate::seed::{self, pseudo_label};
 use crate::view::Pair;
 
 /// Scores and labels of both views at the grid. No gradient.
@@ -28,8 +28,7 @@ impl PpcSeeds {
         let classes = labels.layout().num_classes();
         let scores = cams.try_map(|cam| {
             expect_shape("seed map", cam, [labels.len().into(), classes.into(), "h".into(), "w".into()])?;
-            let normalised = min_max_norm(&resized(&cam.detach(), config.grid)?)?;
-            background::constant(&normalised, config.background_score)
+            seed::scores(cam, config.grid, config.background_score)
         })?;
         let labels = scores.as_ref().try_map(|scores| pseudo_label(scores, labels))?;
         Ok(Self { scores, labels })

@@ -3,9 +3,9 @@
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use candle_wsss::Pair;
-use candle_wsss::ops::{Corners, resize_bilinear};
+use candle_wsss::ops::resized_mean;
 use candle_wsss_baselines::seam::SeamLossConfig;
-use candle_wsss_baselines::seam::loss::{ViewMaps, objective};
+use candle_wsss_baselines::seam::loss::{ViewMaps, objective_at};
 
 use crate::inputs::{self, Tensors};
 use crate::measure::{Outcome, Step};
@@ -36,12 +36,12 @@ pub(crate) fn prepare(tensors: &Tensors) -> Result<Step> {
     let config = SeamLossConfig::default();
     Ok(Box::new(move || {
         let maps = cams.as_ref().zip(refined.as_ref()).zip(IMAGES).try_map(|((cam, refined), side)| {
-            let enlarge = |map: &Tensor| resize_bilinear(map, (side, side), Corners::Aligned);
-            let cam = enlarge(cam)?;
-            let logits = cam.narrow(1, 0, FOREGROUND)?.flatten(2, 3)?.mean(2)?;
-            Ok::<_, candle_wsss::Error>(ViewMaps { logits, cam, refined: enlarge(refined)? })
+            let logits = resized_mean(&cam.narrow(1, 0, FOREGROUND)?, (side, side))?;
+            let (cam, refined) = (cam.as_tensor().clone(), refined.as_tensor().clone());
+            Ok::<_, candle_wsss::Error>(ViewMaps { logits, cam, refined })
         })?;
-        let total = objective(&maps, &labels, &config)?.terms.total()?.context("no term")?;
+        let sizes = IMAGES.map(|side| (side, side));
+        let total = objective_at(&maps, sizes, &labels, &config)?.terms.total()?.context("no term")?;
         Outcome::backward(total, &[&cams.source, &cams.target, &refined.source, &refined.target])
     }))
 }

@@ -49,46 +49,29 @@ pub(super) enum Bank<'a, T> {
 pub(super) fn with<T: Real, R>(bank: &Tensor, f: impl FnOnce(Bank<'_, T>) -> R) -> Result<R> {
     match bank.dtype() {
         dtype if dtype == T::DTYPE => values(bank, |rows| f(Bank::Same(rows))),
-        DType::F16 => values(bank, |rows| f(Bank::F16(rows))),
-        DType::BF16 => values(bank, |rows| f(Bank::Bf16(rows))),
+        DType::F16 if T::DTYPE == DType::F32 => values(bank, |rows| f(Bank::F16(rows))),
+        DType::BF16 if T::DTYPE == DType::F32 => values(bank, |rows| f(Bank::Bf16(rows))),
         other => {
             bail!("bank of a memory contrast: expected rows of half precision or of the queries' type, got {other:?}")
         }
     }
 }
 
-/// Memory for the rows of one tile.
-pub(super) struct Scratch<T> {
-    wide: Vec<f32>,
-    rows: Vec<T>,
-}
-
-impl<T> Scratch<T> {
-    pub(super) fn new() -> Self {
-        Self { wide: Vec::new(), rows: Vec::new() }
-    }
-}
-
 impl<T: Real> Bank<'_, T> {
-    /// The rows of a tile in the type of the computation: those of the bank itself where it has it.
-    pub(super) fn rows<'r>(&'r self, tile: &Tile, dim: usize, scratch: &'r mut Scratch<T>) -> &'r [T] {
+    /// The rows of a tile in the type of the computation: those of the bank itself where it has it, else widened.
+    pub(super) fn rows<'r>(&'r self, tile: &Tile, dim: usize, wide: &'r mut Vec<f32>) -> &'r [T] {
         let span = tile.first * dim..(tile.first + tile.len) * dim;
         if let Self::Same(rows) = self {
             return &rows[span];
         }
-        scratch.wide.resize(span.len(), 0.0);
+        wide.resize(span.len(), 0.0);
         match self {
             Self::Same(_) => {}
-            Self::F16(rows) => rows[span].convert_to_f32_slice(&mut scratch.wide),
-            Self::Bf16(rows) => rows[span].convert_to_f32_slice(&mut scratch.wide),
+            Self::F16(rows) => rows[span].convert_to_f32_slice(wide),
+            Self::Bf16(rows) => rows[span].convert_to_f32_slice(wide),
         }
-        match (&scratch.wide as &dyn Any).downcast_ref::<Vec<T>>() {
-            Some(rows) => rows,
-            None => {
-                scratch.rows.clear();
-                scratch.rows.extend(scratch.wide.iter().map(|&x| T::from_f64(f64::from(x))));
-                &scratch.rows
-            }
-        }
+        // Half precision is computed in float32 alone (`with`), which this tells the compiler.
+        let wide: &Vec<f32> = wide;
+        (wide as &dyn Any).downcast_ref::<Vec<T>>().map_or(&[], Vec::as_slice)
     }
 }

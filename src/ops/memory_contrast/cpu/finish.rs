@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::bank::{Bank, Scratch, Tile};
+use super::bank::{Bank, Tile};
 use super::stream::{Stream, scales_of_rows};
 use super::{MemoryContrastSpec, NORMALIZE_EPSILON, Queries};
 use crate::ops::gemm::{Matrix, MatrixMut, Threads, product};
@@ -137,7 +137,7 @@ fn shares<'a, T: Real>(classes: &[[usize; 2]], losses: &'a [[Loss<T>; 2]], class
 /// `(shares, D)`: the sums over the rows of the class, as unit vectors.
 fn of_class<T: Real>(shares: &[Share<'_, T>], tiles: &[Tile], bank: Bank<'_, T>, dim: usize) -> Vec<T> {
     let mut sums = vec![T::zero(); shares.len() * dim];
-    let (mut scratch, mut scales, mut weights) = (Scratch::new(), Vec::new(), Vec::new());
+    let (mut scratch, mut scales, mut weights) = (Vec::new(), Vec::new(), Vec::new());
     for tile in tiles {
         let rows = bank.rows(tile, dim, &mut scratch);
         scales_of_rows(rows, dim, tile.len, &mut scales);

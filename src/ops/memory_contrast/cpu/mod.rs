@@ -10,7 +10,7 @@ mod stream;
 use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use self::bank::{Bank, Scratch, tiles};
+use self::bank::{Bank, tiles};
 use self::stream::Stream;
 use super::{MemoryContrastSpec, NORMALIZE_EPSILON, device};
 use crate::ops::device::{Buffer, DeviceArray, Gpu};
@@ -27,6 +27,9 @@ pub(super) struct MemoryContrast {
     pub(super) bank: Tensor,
     pub(super) filled: Vec<u32>,
     pub(super) classes: Vec<[usize; 2]>,
+    /// Both where the bank is: `(K)` and `(P, 2)`, u32.
+    pub(super) filled_there: Tensor,
+    pub(super) classes_there: Tensor,
     pub(super) spec: MemoryContrastSpec,
     pub(super) with_gradient: bool,
 }
@@ -65,7 +68,7 @@ impl MemoryContrast {
             .par_chunks(tiles.len().div_ceil(streams).max(1))
             .map(|tiles| {
                 let mut stream = Stream::new(queries, self.with_gradient);
-                let mut scratch = Scratch::new();
+                let mut scratch = Vec::new();
                 for tile in tiles {
                     stream.pass(tile, bank.rows(tile, queries.dim, &mut scratch));
                 }
