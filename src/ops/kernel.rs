@@ -13,9 +13,10 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::device::{Buffer, Cuda, DeviceArray, Gpu, emulator};
+use super::vectors::Vectors;
 
 /// The floating point types the kernels are written for.
-pub(super) trait Real: WithDType + Neg<Output = Self> {
+pub(super) trait Real: WithDType + Neg<Output = Self> + Vectors {
     fn exp(self) -> Self;
     fn ln_1p(self) -> Self;
     fn sqrt(self) -> Self;

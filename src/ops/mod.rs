@@ -19,10 +19,11 @@ mod resize;
 mod soft_margin;
 mod top_k;
 mod unit;
+mod vectors;
 
 pub use affine::{affine, affine_relu};
 pub use affinity::affinity_mean;
-pub use conv2d::{Conv2dSpec, conv2d};
+pub use conv2d::{Conv2dSpec, affine_relu_conv2d, conv2d};
 pub use dense_crf::{CrfKernel, DenseCrf, DenseCrfConfig, DenseCrfPlan, refine_label_pair};
 pub use depthwise::{DepthwiseSpec, depthwise_conv2d};
 pub use device::cuda_device;
