@@ -148,8 +148,7 @@ fn convolutions() -> Result<Vec<Case<'static>>> {
         let (x, weight) = (variable(&input)?, variable(&kernel)?);
         let (ours_x, ours_weight) = (x.clone(), weight.clone());
         let ours = move || ops::conv2d(ours_x.as_tensor(), ours_weight.as_tensor(), spec);
-        let candle =
-            move || x.conv2d(weight.as_tensor(), padding, stride, dilation, 1).map_err(Error::from);
+        let candle = move || x.conv2d(weight.as_tensor(), padding, stride, dilation, 1).map_err(Error::from);
         let name = format!("conv2d {name}, batch {}, {}x{}", input[0], input[2], input[3]);
         cases.extend(both_ways(&name, ours, Some(candle)));
     }
