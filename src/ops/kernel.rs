@@ -14,9 +14,10 @@ use rayon::prelude::*;
 
 use super::device::{Buffer, Cuda, DeviceArray, Gpu, emulator};
 use super::vector;
+use super::vectors::Vectors;
 
 /// The floating point types the kernels are written for.
-pub(super) trait Real: WithDType + Neg<Output = Self> {
+pub(super) trait Real: WithDType + Neg<Output = Self> + Vectors {
     fn exp(self) -> Self;
     /// The same as vector instructions, within two units in the last place; see `vector`.
     fn exp_near(self) -> Self;

@@ -110,6 +110,19 @@ fn sizes_that_are_cut_into_blocks() {
 }
 
 #[test]
+fn sizes_with_many_results() {
+    // So many that tiles are copied together: with taps that meet nothing in some rows, several blocks of channels,
+    // images that share tiles, strides forward and backward.
+    check(&[3, 5, 12, 12], &[97, 5, 3, 3], spec(1, 4, 4));
+    check(&[2, 100, 8, 8], &[98, 100, 3, 3], spec(1, 1, 1));
+    check(&[5, 3, 5, 7], &[100, 3, 3, 3], spec(2, 1, 1));
+    check(&[3, 99, 9, 6], &[3, 99, 3, 3], spec(2, 1, 1));
+    check(&[4, 9, 3, 3], &[130, 9, 1, 1], spec(1, 0, 1));
+    check(&[1, 100, 20, 60], &[101, 100, 1, 1], spec(1, 0, 1));
+    check(&[1, 3, 5, 500], &[4, 3, 5, 3], spec(1, 2, 1));
+}
+
+#[test]
 fn depthwise_and_single_pixels() {
     check(&[3, 6, 5, 4], &[6, 1, 3, 3], Conv2dSpec { groups: 6, padding: 1, ..Default::default() });
     check(&[1, 1, 1, 1], &[1, 1, 1, 1], Conv2dSpec::default());

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests: a failure here is the message")]
 
+mod activated;
 mod affine;
 mod affinity;
 mod conv2d;

@@ -111,6 +111,19 @@ impl BatchNorm {
     /// # Errors
     /// When the channels do not fit.
     pub(super) fn forward(&self, x: &Tensor, training: bool) -> Result<Tensor> {
+        let [scale, shift] = self.scale_and_shift(x, training)?;
+        match self.activation {
+            Activation::None => ops::affine(x, &scale, &shift),
+            Activation::Relu => ops::affine_relu(x, &scale, &shift),
+            Activation::Relu6 => ops::clamp(&ops::affine_relu(x, &scale, &shift)?, 0.0, RELU6_BOUND),
+        }
+    }
+
+    /// What normalising comes down to for `x`, `(channels)` each: for an operation that does it on its way.
+    ///
+    /// # Errors
+    /// When the channels do not fit.
+    pub(super) fn scale_and_shift(&self, x: &Tensor, training: bool) -> Result<[Tensor; 2]> {
         let (mean, var) = if training && self.settings.mode == BatchNormMode::Train {
             self.batch_statistics(x)?
         } else {
@@ -118,11 +131,7 @@ impl BatchNorm {
         };
         let scale = (&self.weight / (var + self.settings.epsilon)?.sqrt()?)?;
         let shift = (&self.bias - (mean * &scale)?)?;
-        match self.activation {
-            Activation::None => ops::affine(x, &scale, &shift),
-            Activation::Relu => ops::affine_relu(x, &scale, &shift),
-            Activation::Relu6 => ops::clamp(&ops::affine_relu(x, &scale, &shift)?, 0.0, RELU6_BOUND),
-        }
+        Ok([scale, shift])
     }
 
     // Mean and biased variance per channel, with their graph; moves the running ones, the variance unbiased.

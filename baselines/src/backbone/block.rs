@@ -2,16 +2,16 @@
 
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
-use candle_wsss::{Result, Sampler};
+use candle_wsss::{Error, Result, Sampler};
 
 use super::batch_norm::{Activation, BatchNorm};
-use super::layers::{Conv, ConvShape, dropout2d};
+use super::layers::{Conv, ConvShape, dropout_mask};
 use super::resnet38d::ResNet38dConfig;
 
 /// What a block makes of its input.
 pub(crate) struct BlockOutput {
-    /// Normalised, rectified input of the block: what SEAM taps.
-    pub(crate) activated: Tensor,
+    /// Normalised, rectified input of the block: what SEAM taps. Not there where only one convolution sees it.
+    pub(crate) activated: Option<Tensor>,
     /// Output of the block.
     pub(crate) sum: Tensor,
 }
@@ -66,16 +66,24 @@ impl BasicBlock {
     /// # Errors
     /// When the channels do not fit.
     pub(crate) fn forward(&self, x: &Tensor, training: bool) -> Result<BlockOutput> {
-        let activated = self.bn_branch2a.forward(x, training)?;
-        let shortcut = match &self.conv_branch1 {
-            Some(conv) => conv.forward(&activated)?,
-            None => x.clone(),
+        let (activated, branch) = match &self.conv_branch1 {
+            Some(_) => {
+                let activated = self.bn_branch2a.forward(x, training)?;
+                let branch = self.conv_branch2a.forward(&activated)?;
+                (Some(activated), branch)
+            }
+            None => {
+                let normalisation = self.bn_branch2a.scale_and_shift(x, training)?;
+                (None, self.conv_branch2a.forward_activated(x, &normalisation, None)?)
+            }
         };
-        // Assigned over, not shadowed: without a graph each goes when the next is there.
-        let mut branch = self.conv_branch2a.forward(&activated)?;
-        branch = self.bn_branch2b1.forward(&branch, training)?;
-        branch = self.conv_branch2b1.forward(&branch)?;
-        Ok(BlockOutput { activated, sum: (shortcut + branch)? })
+        let shortcut = match (&self.conv_branch1, &activated) {
+            (Some(conv), Some(activated)) => conv.forward(activated)?,
+            _ => x.clone(),
+        };
+        let normalisation = self.bn_branch2b1.scale_and_shift(&branch, training)?;
+        let sum = self.conv_branch2b1.forward_activated(&branch, &normalisation, Some(&shortcut))?;
+        Ok(BlockOutput { activated, sum })
     }
 }
 
@@ -140,18 +148,25 @@ impl BottleneckBlock {
     /// When the channels do not fit, or a replayed sampler has no fitting draw.
     pub(crate) fn forward(&self, x: &Tensor, sampler: Option<&dyn Sampler>) -> Result<BlockOutput> {
         let training = sampler.is_some();
-        let drop = |x: Tensor, layer: &str| match sampler {
-            Some(sampler) => dropout2d(&x, self.dropout, sampler.fork(&format!("{}.{layer}", self.name)).as_mut()),
-            None => Ok(x),
+        // Normalised, and dropped, on the way into the next convolution: a channel that is dropped has a scale of 0.
+        let next = |batch_norm: &BatchNorm, x: &Tensor, layer: &str| {
+            let [scale, shift] = batch_norm.scale_and_shift(x, training)?;
+            let Some(sampler) = sampler else { return Ok([scale, shift]) };
+            let mut sampler = sampler.fork(&format!("{}.{layer}", self.name));
+            Ok::<_, Error>(match dropout_mask(x, self.dropout, sampler.as_mut())? {
+                Some(mask) => [scale.broadcast_mul(&mask)?, shift.broadcast_mul(&mask)?],
+                None => [scale, shift],
+            })
         };
         let activated = self.bn_branch2a.forward(x, training)?;
         let shortcut = self.conv_branch1.forward(&activated)?;
-        // As above: at twice the scale of a large image these are the largest maps of all.
+        // Assigned over, not shadowed: without a graph each goes when the next is there, and at twice the scale of a large
+        // image these are the largest maps of all.
         let mut branch = self.conv_branch2a.forward(&activated)?;
-        branch = drop(self.bn_branch2b1.forward(&branch, training)?, "dropout_2b1")?;
-        branch = self.conv_branch2b1.forward(&branch)?;
-        branch = drop(self.bn_branch2b2.forward(&branch, training)?, "dropout_2b2")?;
-        branch = self.conv_branch2b2.forward(&branch)?;
-        Ok(BlockOutput { activated, sum: (shortcut + branch)? })
+        let mut normalisation = next(&self.bn_branch2b1, &branch, "dropout_2b1")?;
+        branch = self.conv_branch2b1.forward_activated(&branch, &normalisation, None)?;
+        normalisation = next(&self.bn_branch2b2, &branch, "dropout_2b2")?;
+        let sum = self.conv_branch2b2.forward_activated(&branch, &normalisation, Some(&shortcut))?;
+        Ok(BlockOutput { activated: Some(activated), sum })
     }
 }

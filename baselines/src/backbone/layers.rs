@@ -112,14 +112,31 @@ impl Conv {
         self.run(x, ops::affine_relu, |y| ops::relu(&y))
     }
 
+    /// [`Self::forward`] of `max(x scale + shift, 0)`, and the sum of that and another map. Without bias.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    pub(crate) fn forward_activated(
+        &self,
+        x: &Tensor,
+        [scale, shift]: &[Tensor; 2],
+        added: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        ops::affine_relu_conv2d(x, [scale, shift], &self.weight, self.spec(), added)
+    }
+
+    fn spec(&self) -> Conv2dSpec {
+        let ConvShape { stride, dilation, .. } = self.shape;
+        Conv2dSpec { stride, padding: self.padding, dilation, groups: 1 }
+    }
+
     fn run(
         &self,
         x: &Tensor,
         add_bias: impl Fn(&Tensor, &Tensor, &Tensor) -> Result<Tensor>,
         without_bias: impl Fn(Tensor) -> Result<Tensor>,
     ) -> Result<Tensor> {
-        let ConvShape { stride, dilation, .. } = self.shape;
-        let y = ops::conv2d(x, &self.weight, Conv2dSpec { stride, padding: self.padding, dilation, groups: 1 })?;
+        let y = ops::conv2d(x, &self.weight, self.spec())?;
         match &self.bias {
             Some(bias) => add_bias(&y, &bias.ones_like()?.detach(), bias),
             None => without_bias(y),
@@ -132,15 +149,26 @@ impl Conv {
 /// # Errors
 /// When a replayed sampler has no fitting draw.
 pub(crate) fn dropout2d(x: &Tensor, probability: f64, sampler: &mut dyn Sampler) -> Result<Tensor> {
+    let (n, channels, h, w) = x.dims4()?;
+    let Some(mask) = dropout_mask(x, probability, sampler)? else { return Ok(x.clone()) };
+    // Channels of images are as good as channels of one image.
+    let (mask, together) = (mask.flatten_all()?, x.reshape((1, n * channels, h, w))?);
+    Ok(ops::affine(&together, &mask, &mask.zeros_like()?)?.reshape((n, channels, h, w))?)
+}
+
+/// What dropout multiplies each image's channels with, `(N, C)`; `None` where the probability is 0.
+///
+/// # Errors
+/// When a replayed sampler has no fitting draw.
+pub(crate) fn dropout_mask(x: &Tensor, probability: f64, sampler: &mut dyn Sampler) -> Result<Option<Tensor>> {
     if probability == 0.0 {
-        return Ok(x.clone());
+        return Ok(None);
     }
     let (n, channels, _, _) = x.dims4()?;
     let kept = 1.0 / (1.0 - probability);
     let mask: Vec<f64> =
         sampler.uniform(n * channels)?.into_iter().map(|u| if u < probability { 0.0 } else { kept }).collect();
-    let mask = Tensor::from_vec(mask, (n, channels, 1, 1), x.device())?.to_dtype(x.dtype())?;
-    Ok(x.broadcast_mul(&mask)?)
+    Ok(Some(Tensor::from_vec(mask, (n, channels), x.device())?.to_dtype(x.dtype())?))
 }
 
 /// A probability that leaves something: `[0, 1)`.

@@ -202,13 +202,14 @@ impl Backbone for ResNet38d {
         let mut low = None;
         for block in &self.b5 {
             let output = block.forward(&x, training)?;
-            low.get_or_insert(output.activated);
+            low = low.or(output.activated);
             x = output.sum;
         }
-        let low = low.ok_or_else(|| Error::value("stage b5", "has no block"))?;
+        let low = low.ok_or_else(|| Error::value("stage b5", "has no projection"))?;
         let b6 = self.b6.forward(&x, sampler)?;
         let b7 = self.b7.forward(&b6.sum, sampler)?;
-        Ok(Taps { low, high: b6.activated, last: self.bn7.forward(&b7.sum, training)? })
+        let high = b6.activated.ok_or_else(|| Error::value("block b6", "has no projection"))?;
+        Ok(Taps { low, high, last: self.bn7.forward(&b7.sum, training)? })
     }
 }
 

@@ -1,13 +1,7 @@
-//! Sizes of a convolution, and its patches: the input as the matrix that the weight multiplies.
-
-use std::ops::Range;
-
-use rayon::prelude::*;
+//! Sizes of a convolution.
 
 use super::Conv2dSpec;
 use crate::error::{Error, Result};
-use crate::ops::gemm::Threads;
-use crate::ops::kernel::Real;
 
 /// Checked sizes. Channels are those of one group.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +15,7 @@ pub(super) struct Geometry {
     pub(super) kernel: (usize, usize),
     pub(super) out_height: usize,
     pub(super) out_width: usize,
-    spec: Conv2dSpec,
+    pub(super) spec: Conv2dSpec,
 }
 
 impl Geometry {
@@ -70,6 +64,11 @@ impl Geometry {
         })
     }
 
+    /// Shape of the result.
+    pub(super) fn result_dims(&self) -> (usize, usize, usize, usize) {
+        (self.images, self.groups * self.outputs, self.out_height, self.out_width)
+    }
+
     /// Input pixels of a map.
     pub(super) fn plane(&self) -> usize {
         self.height * self.width
@@ -85,130 +84,23 @@ impl Geometry {
         self.kernel.0 * self.kernel.1
     }
 
-    /// Weights of one output channel: rows of the patch matrix.
+    /// Weights of one output channel.
     pub(super) fn depth(&self) -> usize {
         self.inputs * self.taps()
     }
 
-    /// Whether the input itself is the patch matrix.
-    pub(super) fn is_pointwise(&self) -> bool {
+    /// Whether every output position sees one pixel, in the same order: then a map is as good as one long row.
+    fn is_pointwise(&self) -> bool {
         self.kernel == (1, 1) && self.spec.stride == 1 && self.spec.padding == 0
     }
 
-    /// The convolution that turns the gradient into that of the input, for a stride of 1: its weight is the weight with
-    /// its two channel axes swapped and its taps in reverse. Not for a padding wider than the reach of the kernel.
-    pub(super) fn reversed(&self) -> Option<Self> {
-        let (kernel_height, kernel_width) = self.kernel;
-        let reach = self.spec.dilation * (kernel_height - 1);
-        if self.spec.stride > 1 || kernel_height != kernel_width || self.spec.padding > reach {
-            return None;
-        }
-        Some(Self {
-            inputs: self.outputs,
-            outputs: self.inputs,
-            height: self.out_height,
-            width: self.out_width,
-            out_height: self.height,
-            out_width: self.width,
-            spec: Conv2dSpec { padding: reach - self.spec.padding, ..self.spec },
-            ..*self
-        })
+    /// Height and width of an input map.
+    pub(super) fn input_size(&self) -> (usize, usize) {
+        if self.is_pointwise() { (1, self.plane()) } else { (self.height, self.width) }
     }
 
-    /// Output rows in blocks of about so many positions.
-    pub(super) fn row_blocks(&self, positions: usize) -> impl Iterator<Item = Range<usize>> + use<> {
-        let (all, rows) = (self.out_height, (positions / self.out_width.max(1)).max(1));
-        // Equal blocks rather than a small last one.
-        let rows = all.div_ceil(all.div_ceil(rows).max(1)).max(1);
-        (0..all).step_by(rows).map(move |start| start..(start + rows).min(all))
+    /// Height and width of an output map.
+    pub(super) fn output_size(&self) -> (usize, usize) {
+        if self.is_pointwise() { (1, self.positions()) } else { (self.out_height, self.out_width) }
     }
-
-    /// Output indices whose input lies inside the map, for one tap along one axis.
-    fn inside(&self, tap: usize, size: usize, out: usize) -> Range<usize> {
-        let Conv2dSpec { stride, padding, dilation, .. } = self.spec;
-        // input = output * stride + offset - padding
-        let offset = tap * dilation;
-        let start = padding.saturating_sub(offset).div_ceil(stride).min(out);
-        let end = (size + padding).saturating_sub(offset).div_ceil(stride).min(out);
-        start..end.max(start)
-    }
-
-    /// The patches of output rows: `patches[(channel * taps + tap)][position]`, zeros outside the map.
-    pub(super) fn gather<T: Real>(&self, threads: Threads, x: &[T], rows: &Range<usize>, patches: &mut [T]) {
-        let len = self.taps() * rows.len() * self.out_width;
-        let work = |(x, patches): (&[T], &mut [T])| self.gather_channel(x, rows, patches);
-        match threads {
-            Threads::One => x.chunks_exact(self.plane()).zip(patches.chunks_exact_mut(len)).for_each(work),
-            Threads::Pool => x.par_chunks_exact(self.plane()).zip(patches.par_chunks_exact_mut(len)).for_each(work),
-        }
-    }
-
-    fn gather_channel<T: Real>(&self, x: &[T], rows: &Range<usize>, patches: &mut [T]) {
-        let (columns, stride) = (self.out_width, self.spec.stride);
-        for (tap, patch) in patches.chunks_exact_mut(rows.len() * columns).enumerate() {
-            let Meeting { valid, across, start } = self.meeting(tap, rows);
-            patch[..(valid.start - rows.start) * columns].fill(T::zero());
-            patch[(valid.end - rows.start) * columns..].fill(T::zero());
-            let lines = &mut patch[(valid.start - rows.start) * columns..(valid.end - rows.start) * columns];
-            for (i, line) in lines.chunks_exact_mut(columns).enumerate() {
-                line[..across.start].fill(T::zero());
-                line[across.end..].fill(T::zero());
-                let line = &mut line[across.clone()];
-                let source = &x[start + i * stride * self.width..];
-                if stride == 1 {
-                    line.copy_from_slice(&source[..line.len()]);
-                } else {
-                    for (value, &source) in line.iter_mut().zip(source.iter().step_by(stride)) {
-                        *value = source;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Adds the patches of output rows to the map they were gathered from.
-    pub(super) fn scatter<T: Real>(&self, threads: Threads, patches: &[T], rows: &Range<usize>, x: &mut [T]) {
-        let len = self.taps() * rows.len() * self.out_width;
-        let work = |(x, patches): (&mut [T], &[T])| self.scatter_channel(patches, rows, x);
-        match threads {
-            Threads::One => x.chunks_exact_mut(self.plane()).zip(patches.chunks_exact(len)).for_each(work),
-            Threads::Pool => x.par_chunks_exact_mut(self.plane()).zip(patches.par_chunks_exact(len)).for_each(work),
-        }
-    }
-
-    fn scatter_channel<T: Real>(&self, patches: &[T], rows: &Range<usize>, x: &mut [T]) {
-        let (columns, stride) = (self.out_width, self.spec.stride);
-        for (tap, patch) in patches.chunks_exact(rows.len() * columns).enumerate() {
-            let Meeting { valid, across, start } = self.meeting(tap, rows);
-            let lines = &patch[(valid.start - rows.start) * columns..(valid.end - rows.start) * columns];
-            for (i, line) in lines.chunks_exact(columns).enumerate() {
-                let target = &mut x[start + i * stride * self.width..];
-                for (target, &value) in target.iter_mut().step_by(stride).zip(&line[across.clone()]) {
-                    *target += value;
-                }
-            }
-        }
-    }
-
-    /// Where a tap meets the map, within some output rows.
-    fn meeting(&self, tap: usize, rows: &Range<usize>) -> Meeting {
-        let Conv2dSpec { stride, padding, dilation, .. } = self.spec;
-        let (vertical, horizontal) = (tap / self.kernel.1, tap % self.kernel.1);
-        let across = self.inside(horizontal, self.width, self.out_width);
-        let down = self.inside(vertical, self.height, self.out_height);
-        let (first, last) = (down.start.max(rows.start), down.end.min(rows.end));
-        if across.is_empty() || first >= last {
-            return Meeting { valid: rows.start..rows.start, across: 0..0, start: 0 };
-        }
-        let y = first * stride + vertical * dilation - padding;
-        let x = across.start * stride + horizontal * dilation - padding;
-        Meeting { valid: first..last, across, start: y * self.width + x }
-    }
-}
-
-/// The outputs for which a tap lies on the map, and the pixel below the first of them.
-struct Meeting {
-    valid: Range<usize>,
-    across: Range<usize>,
-    start: usize,
 }
