@@ -1,5 +1,7 @@
 use candle_wsss::Result;
-use candle_wsss::ops::{Conv2dSpec, DepthwiseSpec, Precision, conv2d, convolution_precision, depthwise_conv2d};
+use candle_wsss::ops::{
+    Conv2dSpec, DepthwiseSpec, Precision, affine_relu_conv2d, conv2d, convolution_precision, depthwise_conv2d,
+};
 
 use super::support::{TYPES, compare, normal};
 
@@ -51,6 +53,24 @@ fn depthwise_convolutions_on_devices() -> Result<()> {
 #[test]
 fn convolutions_are_exact_unless_told_otherwise() {
     assert_eq!(convolution_precision(), Precision::Float32);
+}
+
+/// On devices made of its parts; on the CPU one pass where scale and shift are frozen.
+#[test]
+fn activated_convolutions_on_devices() -> Result<()> {
+    for dtype in TYPES {
+        let frozen = [normal("scale", &[3], dtype)?, normal("shift", &[3], dtype)?];
+        let inputs = [
+            normal("x", &[2, 3, 5, 6], dtype)?,
+            normal("weight", &[4, 3, 3, 3], dtype)?,
+            normal("added", &[2, 4, 5, 6], dtype)?,
+        ];
+        compare(&format!("activated {dtype:?}"), &inputs, |x| {
+            let (scale, shift) = (frozen[0].to_device(x[0].device())?, frozen[1].to_device(x[0].device())?);
+            affine_relu_conv2d(&x[0], [&scale, &shift], &x[1], spec(1, 1, 1, 1), Some(&x[2]))
+        })?;
+    }
+    Ok(())
 }
 
 /// What is frozen gets no gradient on a device either.

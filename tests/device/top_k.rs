@@ -66,7 +66,6 @@ fn same_indices(what: &str, x: &Tensor, k: usize, order: Order) -> Result<()> {
     for threads in ThreadOrder::ALL {
         assert!(emulated(threads, || indices(x))? == want, "{what}: other indices, threads {threads:?}");
     }
-    #[cfg(feature = "cuda")]
     if let Some(device) = super::support::gpu() {
         assert!(indices(&x.to_device(&device)?)? == want, "{what}: other indices on CUDA");
     }

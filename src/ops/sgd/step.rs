@@ -6,6 +6,7 @@ use candle_core::{CpuStorage, CudaStorage, InplaceOp1, InplaceOp2, Layout, Resul
 
 use super::{SgdStep, cpu, device};
 use crate::ops::device::{Cuda, DeviceArray, emulator};
+use crate::ops::kernel::values;
 
 pub(super) struct Step<'a> {
     pub(super) velocity: Option<&'a Tensor>,
@@ -55,7 +56,7 @@ impl Step<'_> {
         if emulator().is_some() {
             return device::emulated_step(&self.numbers, self.scale, (weight, at), (grad, grad_at), velocity);
         }
-        let scale = self.scale.map(|scale| scale.to_vec0::<f64>()).transpose()?;
+        let scale = self.scale.map(|scale| values(scale, |scale: &[f64]| scale[0])).transpose()?;
         let (span, grad_span) = (span(at)?, span(grad_at)?);
         let velocity_span = velocity.as_ref().map(|(_, at)| self::span(at)).transpose()?.unwrap_or_default();
         let velocity = velocity.map(|(velocity, _)| velocity);
