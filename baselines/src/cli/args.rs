@@ -92,8 +92,9 @@ pub struct DeviceArgs {
     /// Where networks run: cpu, cuda, or cuda:N for one of several NVIDIA devices. Checkpoints go from any to any
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: ComputeDevice,
-    /// How an NVIDIA device multiplies in convolutions: tf32 rounds factors to 10 bits, and is several times faster
-    #[arg(long, value_name = "PRECISION", value_enum, default_value_t = ConvolutionPrecision::Float32)]
+    /// How an NVIDIA device multiplies in convolutions: float32, or tf32, which rounds factors to 10 bits and is faster
+    #[arg(long, value_name = "PRECISION", value_enum, hide_possible_values = true)]
+    #[arg(default_value_t = ConvolutionPrecision::Float32)]
     pub precision: ConvolutionPrecision,
 }
 
