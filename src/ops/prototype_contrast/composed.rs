@@ -20,7 +20,7 @@ pub fn composed(features: &Tensor, inputs: &ContrastInputs<'_>, terms: &[Contras
     let rows = features.permute((0, 2, 3, 1))?.reshape((plan.pixels, ()))?;
     let rows = unit(&rows, 1, NORMALIZE_EPSILON)?; // (P, D)
     let values = terms.iter().map(|term| {
-        let prototypes = inputs.prototypes.detach().get(term.prototypes)?;
+        let prototypes = inputs.prototypes.detach().get(term.prototypes)?.to_dtype(features.dtype())?;
         let logits = (rows.matmul(&prototypes.t()?)? / plan.temperature)?; // (P, K)
         let labels = plan.labels.get(term.labels)?;
         let own = logits.gather(&labels.unsqueeze(1)?, 1)?;

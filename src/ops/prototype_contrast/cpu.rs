@@ -5,19 +5,16 @@
 use std::sync::Arc;
 
 use candle_core::{Result, Shape, Tensor, bail};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::Arch;
 use rayon::prelude::*;
 
-use super::lanes::{LANES, Logits};
 use super::sampling::Members;
 use super::terms::{Gradients, Losses};
-use super::{NORMALIZE_EPSILON, PixelWeights, Plan, device};
+use super::tile::{Backward, Forward, Pixels, Project, TILE};
+use super::{PixelWeights, Plan, device};
 use crate::ops::device::{Buffer, DeviceArray, Gpu};
 use crate::ops::gemm::{Matrix, MatrixMut, Threads, product};
 use crate::ops::kernel::{Array, Kernel, Real, detached3, values, values_as};
-
-/// Pixels of a tile: their logits and features stay in the cache of a core.
-pub(super) const TILE: usize = 256;
 
 pub(super) struct Contrast {
     pub(super) plan: Arc<Plan>,
@@ -106,7 +103,7 @@ fn labels(plan: &Plan) -> Result<Labels> {
 }
 
 /// What a term's pixels weigh, times something.
-enum Weights<T> {
+pub(super) enum Weights<T> {
     Same(T),
     Each(Vec<T>),
 }
@@ -279,152 +276,5 @@ struct Room<T> {
 impl<T: Real> Room<T> {
     fn new(rows: usize) -> Self {
         Self { logits: vec![T::zero(); rows * TILE], gradient: vec![T::zero(); rows * TILE] }
-    }
-}
-
-/// Features of a tile: channel `d` of pixel `i` is `features[d * stride + i]`.
-#[derive(Clone, Copy)]
-struct Pixels<'a, T> {
-    features: &'a [T],
-    dim: usize,
-    stride: usize,
-    width: usize,
-}
-
-impl<T: Real> Pixels<'_, T> {
-    /// `1 / max(norm, ε)`, and 0 instead where the norm is below ε: the derivative's factor.
-    #[inline(always)]
-    fn inverse_norms(&self) -> ([T; TILE], [T; TILE]) {
-        let mut squares = [T::zero(); TILE];
-        for channel in self.features.chunks(self.stride).take(self.dim) {
-            for (square, &x) in squares[..self.width].iter_mut().zip(channel) {
-                *square += x * x;
-            }
-        }
-        let (mut inverse, mut slope) = (squares, squares);
-        let least = T::from_f64(NORMALIZE_EPSILON);
-        for i in 0..TILE {
-            let norm = squares[i].sqrt();
-            inverse[i] = T::one() / if norm < least { least } else { norm };
-            slope[i] = if norm < least { T::zero() } else { inverse[i] };
-        }
-        (inverse, slope)
-    }
-}
-
-/// `logits *= inverse norm / temperature`.
-#[inline(always)]
-fn scale<T: Real>(plan: &Plan, logits: &mut [T], inverse: &[T; TILE]) {
-    let divisor = T::from_f64(plan.temperature);
-    let mut factor = *inverse;
-    for factor in &mut factor {
-        *factor = *factor / divisor;
-    }
-    for row in logits.chunks_mut(TILE) {
-        for (logit, &factor) in row.iter_mut().zip(&factor) {
-            *logit *= factor;
-        }
-    }
-}
-
-/// Labels of [`LANES`] pixels in every row, 0 beyond the tile; `labels` begins with the tile's first pixel.
-#[inline(always)]
-fn lane_labels(plan: &Plan, labels: &[u32], at: usize, width: usize, row: usize) -> [u32; LANES] {
-    let labels = &labels[row * plan.pixels..];
-    std::array::from_fn(|lane| if at + lane < width { labels[at + lane] } else { 0 })
-}
-
-struct Forward<'a, T> {
-    plan: &'a Plan,
-    pixels: Pixels<'a, T>,
-    labels: &'a [u32],
-    logits: &'a mut [T],
-    losses: &'a mut [T],
-    scratch: &'a mut Losses<T>,
-}
-
-impl<T: Real> WithSimd for Forward<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { plan, pixels, labels, logits, losses, scratch } = self;
-        let (inverse, _) = pixels.inverse_norms();
-        scale(plan, logits, &inverse);
-        for at in (0..pixels.width).step_by(LANES) {
-            let lanes = Logits { plan, rows: &logits[at..], stride: TILE };
-            let of_row = |row: usize| lane_labels(plan, labels, at, pixels.width, row);
-            scratch.run(lanes, of_row, &mut losses[at..]);
-        }
-    }
-}
-
-struct Backward<'a, T> {
-    plan: &'a Plan,
-    pixels: Pixels<'a, T>,
-    labels: &'a [u32],
-    first: usize,
-    logits: &'a mut [T],
-    weights: &'a [Weights<T>],
-    gradient: &'a mut [T],
-    /// What of the features is to be taken off the gradient.
-    along: &'a mut [T; TILE],
-    scratch: &'a mut Gradients<T>,
-}
-
-impl<T: Real> WithSimd for Backward<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { plan, pixels, labels, first, logits, weights, gradient, along, scratch } = self;
-        let (inverse, slope) = pixels.inverse_norms();
-        scale(plan, logits, &inverse);
-        let divisor = T::from_f64(plan.temperature);
-        for at in (0..pixels.width).step_by(LANES) {
-            let lanes = Logits { plan, rows: &logits[at..], stride: TILE };
-            let of_row = |row: usize| lane_labels(plan, labels, at, pixels.width, row);
-            let of_term = |term: usize| -> [T; LANES] {
-                let inside = |lane: usize| at + lane < pixels.width;
-                match &weights[term] {
-                    Weights::Same(weight) => std::array::from_fn(|lane| if inside(lane) { *weight } else { T::zero() }),
-                    Weights::Each(weights) => {
-                        std::array::from_fn(|lane| if inside(lane) { weights[first + at + lane] } else { T::zero() })
-                    }
-                }
-            };
-            let gradient = &mut gradient[at..];
-            let dot = scratch.run(lanes, of_row, of_term, gradient);
-            for lane in 0..LANES {
-                along[at + lane] = dot[lane] * inverse[at + lane] * slope[at + lane];
-            }
-            for row in gradient.chunks_mut(TILE) {
-                for lane in 0..LANES {
-                    row[lane] *= inverse[at + lane] / divisor;
-                }
-            }
-        }
-    }
-}
-
-/// `result -= features * along`.
-struct Project<'a, T> {
-    pixels: Pixels<'a, T>,
-    along: &'a [T; TILE],
-    result: &'a mut [T],
-}
-
-impl<T: Real> WithSimd for Project<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { pixels, along, result } = self;
-        let rows = result.chunks_mut(pixels.stride).zip(pixels.features.chunks(pixels.stride)).take(pixels.dim);
-        for (result, features) in rows {
-            for ((result, &x), &along) in result.iter_mut().zip(features).zip(&along[..pixels.width]) {
-                *result -= x * along;
-            }
-        }
     }
 }

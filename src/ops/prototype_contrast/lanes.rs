@@ -158,16 +158,9 @@ impl<'a, T: Real> Logits<'a, T> {
         std::array::from_fn(|lane| if labels[lane] == class as u32 { last } else { row[lane] })
     }
 
-    /// The logits at the ends of the ranks. `best` is room for as many as are ranked.
+    /// The largest of what is ranked, descending: as many as there is room for.
     #[inline(always)]
-    fn interval(
-        &self,
-        set: usize,
-        labels: &[u32; LANES],
-        ranks: &Range<usize>,
-        own: bool,
-        best: &mut [Lanes<T>],
-    ) -> Interval<T> {
+    fn rank(&self, set: usize, labels: &[u32; LANES], own: bool, best: &mut [Lanes<T>]) {
         best.fill([T::from_f64(f64::NEG_INFINITY); LANES]);
         // An insertion into a descending list, lane by lane: minimum and maximum only.
         for (known, &class) in self.plan.columns.iter().enumerate() {
@@ -178,6 +171,34 @@ impl<'a, T: Real> Logits<'a, T> {
                 *place = at_place;
             }
         }
+    }
+
+    /// Over the own class and the mined ones, once more when it is among these. That takes the logits of these, and not
+    /// whose they are. `best` is room for all ranks up to the last.
+    #[inline(always)]
+    pub(super) fn mined_denominator(
+        &self,
+        set: usize,
+        labels: &[u32; LANES],
+        own: Lanes<T>,
+        (ranks, ranks_own): (&Range<usize>, bool),
+        best: &mut [Lanes<T>],
+    ) -> Denominator<T> {
+        self.rank(set, labels, ranks_own, best);
+        let mined = &best[ranks.clone()];
+        let top = zip(own, mined[0], more);
+        let mut sum: Lanes<T> = std::array::from_fn(|lane| (own[lane] - top[lane]).exp_near());
+        for logits in mined {
+            for lane in 0..LANES {
+                sum[lane] += (logits[lane] - top[lane]).exp_near();
+            }
+        }
+        Denominator { top, sum }
+    }
+
+    /// The logits at the ends of the ranks, by the list of [`Self::rank`].
+    #[inline(always)]
+    fn interval(ranks: &Range<usize>, best: &[Lanes<T>]) -> Interval<T> {
         let (upper, lower) = (best[ranks.start], best[ranks.end - 1]);
         let (mut above_upper, mut above_lower) = ([T::zero(); LANES], [T::zero(); LANES]);
         for (rank, place) in best.iter().enumerate() {
@@ -195,10 +216,9 @@ impl<'a, T: Real> Logits<'a, T> {
         }
     }
 
-    /// Over the own class and the mined ones, once more when it is among these. Each mined class's part of the sum goes to
-    /// its row of `parts`, 0 for the others.
+    /// The same; each mined class's part of the sum goes to its row of `parts`, 0 for the others.
     #[inline(always)]
-    pub(super) fn mined_denominator(
+    pub(super) fn mined_denominator_with_parts(
         &self,
         set: usize,
         labels: &[u32; LANES],
@@ -207,7 +227,8 @@ impl<'a, T: Real> Logits<'a, T> {
         parts: &mut [Lanes<T>],
         best: &mut [Lanes<T>],
     ) -> Denominator<T> {
-        let Interval { upper, lower, skipped, taken } = self.interval(set, labels, ranks, ranks_own, best);
+        self.rank(set, labels, ranks_own, best);
+        let Interval { upper, lower, skipped, taken } = Self::interval(ranks, best);
         let top = zip(own, upper, more);
         let mut sum: Lanes<T> = std::array::from_fn(|lane| (own[lane] - top[lane]).exp_near());
         let (mut at_upper, mut at_lower) = ([T::zero(); LANES], [T::zero(); LANES]);

@@ -6,6 +6,7 @@ mod device;
 mod lanes;
 mod sampling;
 mod terms;
+mod tile;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::sampler::HashKey;
 /// What the pixels of one view are held against.
 #[derive(Clone, Copy, Debug)]
 pub struct ContrastInputs<'a> {
-    /// `(S, K, D)`, of the features' type: sets of a prototype for each of `K` classes. No gradient reaches them.
+    /// `(S, K, D)`: sets of a prototype for each of `K` classes. No gradient reaches them.
     pub prototypes: &'a Tensor,
     /// `(L, P)` of `u32`: the class of each pixel, in several opinions. On the CPU a class beyond the last is an error;
     /// elsewhere such a pixel is left out.
@@ -121,7 +122,8 @@ pub fn prototype_contrast(features: &Tensor, inputs: &ContrastInputs<'_>, terms:
     let plan = Plan::new(features, inputs, terms)?;
     let contrast = Contrast { plan: Arc::new(plan) };
     // The values of the terms, then what the backward pass needs.
-    let result = apply2(contrast, features, &inputs.prototypes.detach())?;
+    let prototypes = inputs.prototypes.detach().to_dtype(features.dtype())?;
+    let result = apply2(contrast, features, &prototypes)?;
     Ok(result.narrow(0, 0, terms.len())?)
 }
 

@@ -1,8 +1,8 @@
 //! All terms of a few adjacent pixels: their losses, and the gradient of the logits.
 
 use super::Plan;
-use super::cpu::TILE;
 use super::lanes::{LANES, Lanes, Logits, map, zip};
+use super::tile::TILE;
 use crate::ops::kernel::Real;
 
 /// Room for the mined negatives of the widest term.
@@ -33,16 +33,21 @@ impl<T: Real> Losses<T> {
     #[inline(always)]
     pub(super) fn run(&mut self, logits: Logits<'_, T>, labels: impl Fn(usize) -> [u32; LANES], losses: &mut [T]) {
         let plan = logits.plan;
-        let Mining { parts, best } = &mut self.0;
+        let best = &mut self.0.best;
         for set in 0..plan.sets {
-            let mut all = None;
+            let mut known = None;
             for (t, term) in plan.terms.iter().enumerate().filter(|(_, term)| term.prototypes == set) {
                 let labels = labels(term.labels);
                 let own = logits.own(set, &labels);
                 let denominator = match term.ranks() {
-                    Some(ranks) => logits.mined_denominator(set, &labels, own, ranks, parts, &mut best[..ranks.0.end]),
+                    Some(ranks) => logits.mined_denominator(set, &labels, own, ranks, &mut best[..ranks.0.end]),
                     None => {
-                        let all = *all.get_or_insert_with(|| logits.denominator(set));
+                        // Not a closure, which vector instructions might not reach.
+                        let all = match known {
+                            Some(all) => all,
+                            None => logits.denominator(set),
+                        };
+                        known = Some(all);
                         logits.with_own(all, &labels, own)
                     }
                 };
@@ -158,7 +163,8 @@ impl<T: Real> Gradients<T> {
             }
             let labels = labels(term.labels);
             let own = logits.own(set, &labels);
-            let denominator = logits.mined_denominator(set, &labels, own, ranks, parts, &mut best[..ranks.0.end]);
+            let denominator =
+                logits.mined_denominator_with_parts(set, &labels, own, ranks, parts, &mut best[..ranks.0.end]);
             let factor = zip(weights, denominator.sum(), |weight, sum| weight / sum);
             for &class in &plan.columns {
                 let row = &mut gradient[(set * plan.classes + class) * TILE..][..LANES];

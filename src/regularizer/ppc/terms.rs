@@ -53,19 +53,20 @@ pub fn evaluate(
     if labels.is_empty() {
         return Err(Error::value("batch", "must have at least one image"));
     }
-    let seeds = PpcSeeds::new(cams, labels, config)?;
     let features = features.as_ref().try_map(|map| {
         expect_shape("projected features", map, [labels.len().into(), "d".into(), "h".into(), "w".into()])?;
         resized(map, config.grid)
     })?;
-    let maps = features.as_ref().zip(seeds.scores.as_ref());
-    let prototypes = maps.try_map(|(map, scores)| prototypes(map, scores, labels, config))?;
-    let targets = seeds.labels.as_ref().try_map(Tensor::flatten_all)?;
+    // The scores of a view are gone before those of the other are made.
+    let Pair { source, target } = features.as_ref().zip(cams).try_map(|(map, cam)| {
+        let (scores, targets) = PpcSeeds::of_view(cam, labels, config)?;
+        Ok::<_, Error>((prototypes(map, &scores, labels, config)?, targets.flatten_all()?))
+    })?;
     let views = Views {
-        prototypes: Tensor::stack(&[&prototypes.source, &prototypes.target], 0)?,
-        targets: Tensor::stack(&[&targets.source, &targets.target], 0)?,
+        prototypes: Tensor::stack(&[&source.0, &target.0], 0)?,
+        targets: Tensor::stack(&[&source.1, &target.1], 0)?,
+        candidates: Candidates::new(labels, config.absent_classes, features.source.device())?,
         features,
-        candidates: Candidates::new(labels, config.absent_classes, seeds.labels.source.device())?,
     };
     Ok(Objective { terms: views.terms(config, sampler)?, ..Objective::default() })
 }
