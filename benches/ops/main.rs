@@ -16,9 +16,7 @@ use candle_wsss::ops::{self, Conv2dSpec, Corners, DenseCrfConfig, DepthwiseSpec}
 use candle_wsss::regularizer::hsc::{HscBanks, HscConfig, HscHeads, HscMaps, HscSeeds, evaluate};
 use candle_wsss::regularizer::ppc::{self, PpcConfig};
 use candle_wsss::seed::Refine;
-use candle_wsss::{
-    ClassLayout, ClassQueue, Error, ImageLabels, Pair, ParameterStore, Result, Sampler, SeededSampler, View,
-};
+use candle_wsss::{ClassLayout, Error, ImageLabels, Pair, ParameterStore, Result, Sampler, SeededSampler, View};
 
 /// Time for one case at one number of threads.
 const BUDGET: Duration = Duration::from_millis(600);
