@@ -67,6 +67,7 @@ impl<T: Real> WithSimd for Squares<'_, T> {
 }
 
 // Loops over a fixed number of lanes, the rest filled up: other forms of the same sums were not made into vectors.
+#[allow(clippy::needless_range_loop, reason = "one index for several arrays of lanes")]
 #[inline(always)]
 fn dot_in_lanes<T: Real>(a: &[T], b: &[T]) -> T {
     let mut lanes = [T::zero(); LANES];
@@ -99,6 +100,7 @@ struct Least<'a, T>(&'a [T]);
 impl<T: Real> WithSimd for Least<'_, T> {
     type Output = T;
 
+    #[allow(clippy::needless_range_loop, reason = "one index for several arrays of lanes")]
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> T {
         let infinity = T::from_f64(f64::INFINITY);

@@ -5,7 +5,7 @@ use candle_core::{Result, Shape};
 
 use super::NORMALIZE_EPSILON;
 use super::cpu::MemoryContrast;
-use crate::ops::device::{Arg, Buffer, DeviceArray, Gpu, Launch, array, blocks, suffix};
+use crate::ops::device::{Arg, Buffer, DeviceArray, DeviceTensor, Gpu, Launch, array, blocks, suffix};
 
 /// Threads of a block that has a query to itself.
 const THREADS: usize = 256;
@@ -20,85 +20,168 @@ const SPANS: usize = 64;
 const OF_QUERY: usize = 5;
 
 pub(super) fn forward(contrast: &MemoryContrast, gpu: &dyn Gpu, queries: DeviceArray<'_>) -> Result<(Buffer, Shape)> {
-    let (classes, length, dim) = contrast.bank.dims3()?;
-    let (len, rows) = (queries.dims[0], classes * length);
-    let width = if contrast.with_gradient { 2 + 2 * dim } else { 2 };
-    let dtype = queries.dtype;
-    let (bank, filled, of) = (array(&contrast.bank)?, array(&contrast.filled_there)?, array(&contrast.classes_there)?);
-    let (of_sums, of_bank) = (suffix(dtype)?, suffix(contrast.bank.dtype())?);
-    let alloc = |len: usize| gpu.alloc(dtype, len);
-    let (units, norms, logits, scales) = (alloc(len * dim)?, alloc(len)?, alloc(len * rows)?, alloc(rows)?);
-    let (of_queries, result) = (alloc(len * OF_QUERY)?, alloc(len * width)?);
-    let launch = |name: &str, blocks: [usize; 3], threads: usize, arguments: &[Arg]| {
-        gpu.launch(&Launch { module: "memory_contrast", name: name.into(), blocks, threads, shared: 0, arguments })
-    };
-    let (size_rows, size_dim, size_length) = (Arg::U64(rows as u64), Arg::size(dim)?, Arg::size(length)?);
-    let (size_len, size_width) = (Arg::size(len)?, Arg::size(width)?);
-    let (epsilon, clamp) = (Arg::F64(NORMALIZE_EPSILON), Arg::F64(contrast.spec.clamp_min));
-    let temperature = Arg::F64(contrast.spec.temperature);
-    let arguments = [queries.pointer(), units.pointer(), norms.pointer(), size_dim, epsilon];
-    launch(&format!("memory_units_{of_sums}"), [len, 1, 1], THREADS, &arguments)?;
-    let arguments = [
-        bank.pointer(),
-        units.pointer(),
-        filled.pointer(),
-        logits.pointer(),
-        scales.pointer(),
-        size_rows,
-        size_length,
-        size_len,
-        size_dim,
-        temperature,
-        epsilon,
-    ];
-    launch(&format!("memory_logits_{of_bank}"), blocks(rows * 32, THREADS), THREADS, &arguments)?;
-    let arguments = [
-        logits.pointer(),
-        filled.pointer(),
-        of.pointer(),
-        of_queries.pointer(),
-        result.pointer(),
-        size_rows,
-        size_length,
-        size_width,
-        clamp,
-    ];
-    launch(&format!("memory_losses_{of_sums}"), [len, 1, 1], 4 * THREADS, &arguments)?;
+    let run = Run::new(contrast, gpu, queries)?;
+    let (len, width) = (run.len, run.width);
+    let (units, norms) = run.units()?;
+    let (logits, scales) = run.logits(&units)?;
+    let (of_queries, result) = run.losses(&logits)?;
     if contrast.with_gradient {
-        let spans = (PARTIAL_NUMBERS / (2 * len * dim).max(1)).clamp(1, SPANS);
-        let span = rows.div_ceil(spans).max(1);
-        let spans = rows.div_ceil(span);
-        let partial = alloc(spans * 2 * len * dim)?;
+        let (partial, spans) = run.pull(&logits, &scales, &of_queries)?;
+        run.join(&partial, spans, [&units, &norms, &result])?;
+    }
+    Ok((result, (len, width).into()))
+}
+
+/// What all launches take.
+struct Run<'a> {
+    contrast: &'a MemoryContrast,
+    gpu: &'a dyn Gpu,
+    queries: DeviceArray<'a>,
+    bank: DeviceTensor,
+    filled: DeviceTensor,
+    classes: DeviceTensor,
+    len: usize,
+    rows: usize,
+    length: usize,
+    dim: usize,
+    /// Numbers of the result for each query.
+    width: usize,
+}
+
+impl<'a> Run<'a> {
+    fn new(contrast: &'a MemoryContrast, gpu: &'a dyn Gpu, queries: DeviceArray<'a>) -> Result<Self> {
+        let (classes, length, dim) = contrast.bank.dims3()?;
+        Ok(Self {
+            contrast,
+            gpu,
+            queries,
+            bank: array(&contrast.bank)?,
+            filled: array(&contrast.filled_there)?,
+            classes: array(&contrast.classes_there)?,
+            len: queries.dims[0],
+            rows: classes * length,
+            length,
+            dim,
+            width: if contrast.with_gradient { 2 + 2 * dim } else { 2 },
+        })
+    }
+
+    fn alloc(&self, len: usize) -> Result<Buffer> {
+        self.gpu.alloc(self.queries.dtype, len)
+    }
+
+    fn launch(&self, name: String, blocks: [usize; 3], threads: usize, arguments: &[Arg]) -> Result<()> {
+        self.gpu.launch(&Launch { module: "memory_contrast", name: name.into(), blocks, threads, shared: 0, arguments })
+    }
+
+    fn of_sums(&self, name: &str) -> Result<String> {
+        Ok(format!("memory_{name}_{}", suffix(self.queries.dtype)?))
+    }
+
+    fn of_bank(&self, name: &str) -> Result<String> {
+        Ok(format!("memory_{name}_{}", suffix(self.contrast.bank.dtype())?))
+    }
+
+    fn temperature(&self) -> Arg {
+        Arg::F64(self.contrast.spec.temperature)
+    }
+
+    fn clamp(&self) -> Arg {
+        Arg::F64(self.contrast.spec.clamp_min)
+    }
+
+    fn units(&self) -> Result<(Buffer, Buffer)> {
+        let (units, norms) = (self.alloc(self.len * self.dim)?, self.alloc(self.len)?);
         let arguments = [
-            bank.pointer(),
+            self.queries.pointer(),
+            units.pointer(),
+            norms.pointer(),
+            Arg::size(self.dim)?,
+            Arg::F64(NORMALIZE_EPSILON),
+        ];
+        self.launch(self.of_sums("units")?, [self.len, 1, 1], THREADS, &arguments)?;
+        Ok((units, norms))
+    }
+
+    /// `(P, rows)`, and one over the length of each row.
+    fn logits(&self, units: &Buffer) -> Result<(Buffer, Buffer)> {
+        let (logits, scales) = (self.alloc(self.len * self.rows)?, self.alloc(self.rows)?);
+        let arguments = [
+            self.bank.pointer(),
+            units.pointer(),
+            self.filled.pointer(),
             logits.pointer(),
             scales.pointer(),
-            filled.pointer(),
-            of.pointer(),
+            Arg::U64(self.rows as u64),
+            Arg::size(self.length)?,
+            Arg::size(self.len)?,
+            Arg::size(self.dim)?,
+            self.temperature(),
+            Arg::F64(NORMALIZE_EPSILON),
+        ];
+        self.launch(self.of_bank("logits")?, blocks(self.rows * 32, THREADS), THREADS, &arguments)?;
+        Ok((logits, scales))
+    }
+
+    /// What the gradients need of each query, and the result with its losses.
+    fn losses(&self, logits: &Buffer) -> Result<(Buffer, Buffer)> {
+        let (of_queries, result) = (self.alloc(self.len * OF_QUERY)?, self.alloc(self.len * self.width)?);
+        let arguments = [
+            logits.pointer(),
+            self.filled.pointer(),
+            self.classes.pointer(),
+            of_queries.pointer(),
+            result.pointer(),
+            Arg::U64(self.rows as u64),
+            Arg::size(self.length)?,
+            Arg::size(self.width)?,
+            self.clamp(),
+        ];
+        self.launch(self.of_sums("losses")?, [self.len, 1, 1], 4 * THREADS, &arguments)?;
+        Ok((of_queries, result))
+    }
+
+    /// Weighted sums of the rows, `(spans, 2 P, D)`, and how many spans there are.
+    fn pull(&self, logits: &Buffer, scales: &Buffer, of_queries: &Buffer) -> Result<(Buffer, usize)> {
+        let outputs = 2 * self.len * self.dim;
+        let most = (PARTIAL_NUMBERS / outputs.max(1)).clamp(1, SPANS);
+        let span = self.rows.div_ceil(most).max(1);
+        let spans = self.rows.div_ceil(span);
+        let partial = self.alloc(spans * outputs)?;
+        let arguments = [
+            self.bank.pointer(),
+            logits.pointer(),
+            scales.pointer(),
+            self.filled.pointer(),
+            self.classes.pointer(),
             of_queries.pointer(),
             partial.pointer(),
-            size_rows,
-            size_length,
-            size_len,
-            size_dim,
+            Arg::U64(self.rows as u64),
+            Arg::size(self.length)?,
+            Arg::size(self.len)?,
+            Arg::size(self.dim)?,
             Arg::U64(span as u64),
-            clamp,
+            self.clamp(),
         ];
-        let grid = [dim.div_ceil(DIMENSIONS), spans, len.div_ceil(QUERIES)];
-        launch(&format!("memory_pull_{of_bank}"), grid, DIMENSIONS, &arguments)?;
+        let grid = [self.dim.div_ceil(DIMENSIONS), spans, self.len.div_ceil(QUERIES)];
+        self.launch(self.of_bank("pull")?, grid, DIMENSIONS, &arguments)?;
+        Ok((partial, spans))
+    }
+
+    /// Puts the gradients behind the losses.
+    fn join(&self, partial: &Buffer, spans: usize, [units, norms, result]: [&Buffer; 3]) -> Result<()> {
         let arguments = [
             partial.pointer(),
             units.pointer(),
             norms.pointer(),
             result.pointer(),
             Arg::size(spans)?,
-            size_len,
-            size_dim,
-            size_width,
-            temperature,
-            epsilon,
+            Arg::size(self.len)?,
+            Arg::size(self.dim)?,
+            Arg::size(self.width)?,
+            self.temperature(),
+            Arg::F64(NORMALIZE_EPSILON),
         ];
-        launch(&format!("memory_join_{of_sums}"), [2 * len, 1, 1], THREADS, &arguments)?;
+        self.launch(self.of_sums("join")?, [2 * self.len, 1, 1], THREADS, &arguments)
     }
-    Ok((result, (len, width).into()))
 }
