@@ -55,12 +55,12 @@ fn wanted() -> String {
 
 // Name and cells. A process of its own, because candle takes the number of its threads from where it starts.
 fn rows(threads: usize) -> Result<Vec<(String, String)>> {
-    let failed = |err: std::io::Error| candle_wsss::Error::value("bench process", err.to_string());
+    let failed = |err: std::io::Error| Error::value("bench process", err.to_string());
     let mut command = std::process::Command::new(std::env::current_exe().map_err(failed)?);
     command.arg(ROWS).arg(wanted()).env("RAYON_NUM_THREADS", threads.to_string()).env("CANDLE_NUM_THREADS", "1");
     let output = command.stderr(std::process::Stdio::inherit()).output().map_err(failed)?;
     if !output.status.success() {
-        return Err(candle_wsss::Error::value("bench process", output.status.to_string()));
+        return Err(Error::value("bench process", output.status.to_string()));
     }
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     Ok(text.lines().filter_map(|line| line.split_once('\t')).map(|(name, cells)| (name.into(), cells.into())).collect())
@@ -148,8 +148,7 @@ fn convolutions() -> Result<Vec<Case<'static>>> {
         let (x, weight) = (variable(&input)?, variable(&kernel)?);
         let (ours_x, ours_weight) = (x.clone(), weight.clone());
         let ours = move || ops::conv2d(ours_x.as_tensor(), ours_weight.as_tensor(), spec);
-        let candle =
-            move || x.conv2d(weight.as_tensor(), padding, stride, dilation, 1).map_err(candle_wsss::Error::from);
+        let candle = move || x.conv2d(weight.as_tensor(), padding, stride, dilation, 1).map_err(Error::from);
         let name = format!("conv2d {name}, batch {}, {}x{}", input[0], input[2], input[3]);
         cases.extend(both_ways(&name, ours, Some(candle)));
     }
@@ -199,7 +198,7 @@ fn resizes() -> Result<Vec<Case<'static>>> {
     let x = variable(&[8, 9, 12, 12])?;
     let candle_x = x.clone();
     let ours = move || ops::resize_bilinear(x.as_tensor(), (96, 96), Corners::Aligned);
-    let candle = move || candle_x.upsample_bilinear2d(96, 96, true).map_err(candle_wsss::Error::from);
+    let candle = move || candle_x.upsample_bilinear2d(96, 96, true).map_err(Error::from);
     let [mut forward, gradient] =
         both_ways("resize_bilinear, batch 8, 9 channels, 12x12 to 96x96", ours, None::<fn() -> _>);
     forward.candle = Some(Box::new(move || candle().map(|y| drop(black_box(y)))));

@@ -47,7 +47,7 @@ fn scale<T: Real>(plan: &Plan, logits: &mut [T], inverse: &[T; TILE]) {
     let divisor = T::from_f64(plan.temperature);
     let mut factor = *inverse;
     for factor in &mut factor {
-        *factor = *factor / divisor;
+        *factor /= divisor;
     }
     for row in logits.chunks_mut(TILE) {
         for (logit, &factor) in row.iter_mut().zip(&factor) {

@@ -118,9 +118,8 @@ impl Views {
         if config.intra > 0.0 {
             names.push(("intra", config.intra));
             let within = ROWS.try_map(|view| self.within(view, config, sampler))?;
-            match (&within.source, &within.target) {
-                (Within::Undefined(reason), Within::Undefined(_)) => terms.omit("intra", *reason),
-                _ => {}
+            if let (Within::Undefined(reason), Within::Undefined(_)) = (&within.source, &within.target) {
+                terms.omit("intra", *reason);
             }
             of_view.source.extend(within.source.term());
             of_view.target.extend(within.target.term());
