@@ -307,6 +307,7 @@ fn on_cuda<const N: usize>(
 ) -> Result<(CudaStorage, Shape)> {
     let cuda = Cuda::of(inputs[0].0)?;
     let arrays = collect("a kernel", inputs.iter().map(|(storage, layout)| cuda.array(storage, layout)))?;
+    expect_one_type(&arrays)?;
     let (buffer, shape) = run(&cuda, arrays)?;
     Ok((cuda.storage(buffer)?, shape))
 }
@@ -319,8 +320,18 @@ fn on_emulator<const N: usize>(
     let copies = inputs.iter().map(|(storage, layout)| emulator.copy(storage, layout));
     let copies = copies.collect::<Result<Vec<Buffer>>>()?;
     let arrays = copies.iter().zip(&inputs).map(|(copy, (_, layout))| Ok(copy.array(layout.dims())));
-    let (buffer, shape) = run(&emulator, collect("a kernel", arrays)?)?;
+    let arrays = collect("a kernel", arrays)?;
+    expect_one_type(&arrays)?;
+    let (buffer, shape) = run(&emulator, arrays)?;
     Ok((emulator.storage(buffer)?, shape))
+}
+
+/// A kernel would take the bytes of one type for those of another.
+fn expect_one_type(arrays: &[DeviceArray<'_>]) -> Result<()> {
+    match arrays.iter().find(|array| array.dtype != arrays[0].dtype) {
+        Some(other) => bail!("expected tensors of one type, got {:?} and {:?}", arrays[0].dtype, other.dtype),
+        None => Ok(()),
+    }
 }
 
 /// The values of a tensor on the CPU that an operation holds beside its inputs. It must be contiguous.

@@ -16,6 +16,11 @@ pub(super) fn dot<T: Real>(a: &[T], b: &[T]) -> T {
     Arch::new().dispatch(Dot(a, b))
 }
 
+/// The smallest element; infinity for none.
+pub(super) fn least<T: Real>(x: &[T]) -> T {
+    Arch::new().dispatch(Least(x))
+}
+
 /// `Σ x²` of each row of `len` elements.
 pub(super) fn squares<T: Real>(rows: &[T], len: usize, sums: &mut [T]) {
     Arch::new().dispatch(Squares { rows, len, sums });
@@ -61,27 +66,51 @@ impl<T: Real> WithSimd for Squares<'_, T> {
     }
 }
 
+// Loops over a fixed number of lanes, the rest filled up: other forms of the same sums were not made into vectors.
 #[inline(always)]
-pub(super) fn dot_in_lanes<T: Real>(a: &[T], b: &[T]) -> T {
+fn dot_in_lanes<T: Real>(a: &[T], b: &[T]) -> T {
     let mut lanes = [T::zero(); LANES];
     let (a_blocks, a_rest) = a.as_chunks::<LANES>();
     let (b_blocks, b_rest) = b.as_chunks::<LANES>();
     for (a, b) in a_blocks.iter().zip(b_blocks) {
-        for (lane, (&a, &b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
-            *lane += a * b;
+        for i in 0..LANES {
+            lanes[i] += a[i] * b[i];
         }
     }
-    for (lane, (&a, &b)) in lanes.iter_mut().zip(a_rest.iter().zip(b_rest)) {
-        *lane += a * b;
+    let (mut a_last, mut b_last) = ([T::zero(); LANES], [T::zero(); LANES]);
+    a_last[..a_rest.len()].copy_from_slice(a_rest);
+    b_last[..b_rest.len()].copy_from_slice(b_rest);
+    for i in 0..LANES {
+        lanes[i] += a_last[i] * b_last[i];
     }
     let mut width = LANES / 2;
     while width > 0 {
         for i in 0..width {
-            lanes[i] += lanes[i + width];
+            let other = lanes[i + width];
+            lanes[i] += other;
         }
         width /= 2;
     }
     lanes[0]
+}
+
+struct Least<'a, T>(&'a [T]);
+
+impl<T: Real> WithSimd for Least<'_, T> {
+    type Output = T;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> T {
+        let infinity = T::from_f64(f64::INFINITY);
+        let mut lanes = [infinity; LANES];
+        let (blocks, rest) = self.0.as_chunks::<LANES>();
+        for block in blocks {
+            for i in 0..LANES {
+                lanes[i] = if block[i] < lanes[i] { block[i] } else { lanes[i] };
+            }
+        }
+        lanes.iter().chain(rest).fold(infinity, |least, &x| if x < least { x } else { least })
+    }
 }
 
 struct Exp<'a>(&'a mut [f32]);
@@ -132,7 +161,7 @@ mod tests {
 
     #[test]
     fn exponentials_are_the_library_s_but_for_the_last_places() {
-        let mut x: Vec<f32> = (-880_000..890_000).step_by(37).map(|i| i as f32 * 1e-4).collect();
+        let mut x: Vec<f32> = (-880_000..887_000).step_by(37).map(|i| i as f32 * 1e-4).collect();
         x.extend([0.0, -0.0, -87.336_54, 88.722_83, 1e-30, -1e-30]);
         let want: Vec<f64> = x.iter().map(|&x| f64::from(x).exp()).collect();
         let mut got = x.clone();
@@ -162,6 +191,9 @@ mod tests {
             let b: Vec<f64> = (0..len).map(|i| f64::from(i % 5) + 1.0).collect();
             assert_eq!(dot(&a, &b), a.iter().zip(&b).map(|(a, b)| a * b).sum::<f64>());
         }
+        assert_eq!(least(&[3.0f64, 1.0, 2.0]), 1.0);
+        assert_eq!(least(&(0..70).map(|i| f64::from((i * 37 + 5) % 71)).collect::<Vec<f64>>()), 0.0);
+        assert_eq!(least::<f64>(&[]), f64::INFINITY);
         let mut sums = [0.0; 2];
         squares(&[1.0, 2.0, 3.0, 4.0], 2, &mut sums);
         assert_eq!(sums, [5.0, 25.0]);

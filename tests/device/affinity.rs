@@ -2,7 +2,7 @@
 
 use candle_core::DType;
 use candle_wsss::Result;
-use candle_wsss::ops::{affinity_mean, unit_added};
+use candle_wsss::ops::{affinity_mean, affinity_mean_composed, unit_added};
 
 use super::support::{TYPES, compare, normal};
 
@@ -25,7 +25,8 @@ fn averages_over_like_pixels_on_devices() -> Result<()> {
 fn many_maps_and_channels_on_devices() -> Result<()> {
     let inputs = [normal("maps", &[1, 101, 5], DType::F32)?, normal("unit", &[1, 200, 5], DType::F32)?];
     let inputs = [inputs[0].clone(), unit_added(&inputs[1], 1, 1e-5)?];
-    compare("affinity_mean of 101 maps, 200 channels", &inputs, |x| affinity_mean(&x[0], &x[1], 1e-5))
+    compare("affinity_mean of 101 maps, 200 channels", &inputs, |x| affinity_mean(&x[0], &x[1], 1e-5))?;
+    compare("the same, composed", &inputs, |x| affinity_mean_composed(&x[0], &x[1], 1e-5))
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use candle_wsss::Result;
-use candle_wsss::ops::{Conv2dSpec, DepthwiseSpec, conv2d, depthwise_conv2d};
+use candle_wsss::ops::{Conv2dSpec, DepthwiseSpec, Precision, conv2d, convolution_precision, depthwise_conv2d};
 
 use super::support::{TYPES, compare, normal};
 
@@ -46,6 +46,11 @@ fn depthwise_convolutions_on_devices() -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[test]
+fn convolutions_are_exact_unless_told_otherwise() {
+    assert_eq!(convolution_precision(), Precision::Float32);
 }
 
 /// What is frozen gets no gradient on a device either.

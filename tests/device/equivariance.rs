@@ -7,6 +7,8 @@ use candle_wsss::{ClassLayout, ImageLabels, Pair, Result};
 use super::support::{TYPES, compare, normal};
 
 type Size = (usize, usize);
+/// Sizes of the maps and of the images of both views, and the classes of every image.
+type Case = ([Size; 2], [Size; 2], &'static [&'static [usize]]);
 
 fn labels(present: &[&[usize]], foreground: usize) -> Result<ImageLabels> {
     let present = present.iter().map(|classes| classes.to_vec()).collect();
@@ -45,7 +47,7 @@ fn inputs(images: usize, foreground: usize, maps: [Size; 2], dtype: DType) -> Re
 
 #[test]
 fn equivariance_on_devices() -> Result<()> {
-    let cases: [([Size; 2], [Size; 2], &[&[usize]]); 5] = [
+    let cases: [Case; 5] = [
         ([(6, 6), (4, 4)], [(24, 24), (16, 16)], &[&[0, 2], &[1]]),
         ([(5, 7), (3, 4)], [(19, 26), (6, 9)], &[&[0, 1, 2], &[], &[2]]),
         ([(4, 3), (6, 5)], [(9, 8), (17, 15)], &[&[1, 2]]),

@@ -89,7 +89,8 @@ fn missing(functions: &[String], tests: &str) -> Vec<String> {
             .any(|(at, _)| !tests[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_'));
         called || NOT_ON_DEVICES.iter().any(|(other, _)| *other == name)
     };
-    functions.iter().filter(|name| !is_tested(name)).cloned().collect()
+    // The forms out of candle's operations run wherever those do.
+    functions.iter().filter(|name| !name.ends_with("composed") && !is_tested(name)).cloned().collect()
 }
 
 #[test]
@@ -102,7 +103,7 @@ fn every_operation_is_tested_on_devices() {
 
 #[test]
 fn operations_without_a_test_are_found() {
-    let names = ["relu", "no_such", "set_convolution_precision"].map(str::to_string);
+    let names = ["relu", "no_such", "set_convolution_precision", "other_composed"].map(str::to_string);
     assert_eq!(missing(&names, "relu(x) and not_no_such(x)"), ["no_such"]);
 }
 

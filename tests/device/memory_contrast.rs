@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 use candle_wsss::Result;
-use candle_wsss::ops::{MemoryContrastSpec, memory_contrast};
+use candle_wsss::ops::{MemoryContrastSpec, memory_contrast, memory_contrast_composed};
 
 use super::support::{TYPES, compare, normal};
 
@@ -52,6 +52,19 @@ fn queries_of_no_length_and_unwritten_classes_on_devices() -> Result<()> {
     compare("unwritten", &[queries], |x| {
         memory_contrast(&x[0], &there(&bank, x)?, &[4, 0, 1], &[[0, 1], [2, 1]], &spec)
     })
+}
+
+#[test]
+fn composed_memory_contrasts_on_devices() -> Result<()> {
+    let spec = MemoryContrastSpec { temperature: 0.3, clamp_min: 1e-4 };
+    for dtype in [DType::F32, DType::F64] {
+        let bank = normal("bank", &[3, 4, 5], dtype)?;
+        let queries = [normal("queries", &[2, 5], dtype)?];
+        compare("composed memory contrast", &queries, |x| {
+            memory_contrast_composed(&x[0], &there(&bank, x)?, &[4, 2, 1], &[[0, 1], [2, 2]], &spec)
+        })?;
+    }
+    Ok(())
 }
 
 // Where the first input is.

@@ -6,16 +6,19 @@ use candle_wsss::{ClassLayout, ImageLabels, Result};
 
 use super::support::{TYPES, compare, normal};
 
+/// Sizes of the map and of the image, and the classes of every image.
+type Case = ((usize, usize), (usize, usize), &'static [&'static [usize]]);
+
 fn pooled(x: &Tensor, size: (usize, usize), present: &[&[usize]], divisor: usize) -> Result<Tensor> {
     let present = present.iter().map(|classes| classes.to_vec()).collect();
     let layout = ClassLayout::new(x.dim(1)? - 1)?;
     let labels = ImageLabels::new(present, layout, DType::F32, x.device())?;
-    Ok(min_pool(x, size, &labels, divisor)?.ok_or_else(|| candle_wsss::Error::value("min_pool", "left out"))?)
+    min_pool(x, size, &labels, divisor)?.ok_or_else(|| candle_wsss::Error::value("min_pool", "left out"))
 }
 
 #[test]
 fn min_pool_on_devices() -> Result<()> {
-    let cases: [((usize, usize), (usize, usize), &[&[usize]]); 4] = [
+    let cases: [Case; 4] = [
         ((6, 6), (24, 24), &[&[0, 2], &[1]]),
         ((5, 7), (19, 26), &[&[0, 1, 2], &[], &[2]]),
         ((9, 8), (5, 3), &[&[1, 2]]),

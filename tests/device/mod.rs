@@ -6,6 +6,7 @@
 mod affine;
 mod affinity;
 mod convolution;
+mod dense_crf;
 mod equivariance;
 mod extremum;
 mod matrix;

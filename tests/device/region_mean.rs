@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_wsss::Result;
-use candle_wsss::ops::{region_masks, region_mean};
+use candle_wsss::ops::{region_masks, region_mean, region_mean_composed};
 
 use super::support::{TYPES, compare, normal};
 
@@ -25,6 +25,19 @@ fn region_means_on_devices() -> Result<()> {
                 })?;
             }
         }
+    }
+    Ok(())
+}
+
+#[test]
+fn composed_region_means_on_devices() -> Result<()> {
+    let masks = Tensor::new(&[[[1u8, 0], [1, 1]], [[0, 1], [0, 0]]], &Device::Cpu)?;
+    let divisors = Tensor::new(&[3f64, 0.0], &Device::Cpu)?;
+    for dtype in [DType::F32, DType::F64] {
+        compare("composed region_mean", &[normal("map", &[3, 4, 2, 2], dtype)?], |x| {
+            let (masks, divisors) = (masks.to_device(x[0].device())?, divisors.to_device(x[0].device())?);
+            region_mean_composed(&x[0], &masks, &[0, 2], &divisors)
+        })?;
     }
     Ok(())
 }

@@ -99,5 +99,8 @@ fn what_does_not_fit_is_refused() {
         assert!(result.is_err(), "case {i} was taken");
     }
     assert!(bits(&var) == before);
+    // Its own scale.
+    let number = Var::new(1.0, &Device::Cpu).unwrap();
+    assert!(sgd_step(&number, &scale.to_dtype(DType::F64).unwrap(), None, Some(&number), NUMBERS).is_err());
     assert!(gradient_scale(&[], 1.0).is_err() && gradient_scale(&[&grad], f64::NAN).is_err());
 }

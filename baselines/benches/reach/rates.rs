@@ -5,12 +5,15 @@ use std::time::Instant;
 
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
+use rayon::prelude::*;
 use serde_json::{Value, json};
 
 /// Far more than any cache holds.
 const COPIED: usize = 64 << 20;
 /// Side of the matrices, on the processor and on a device.
 const SIDES: [usize; 2] = [1024, 8192];
+/// What a thread copies at a time.
+const PIECE: usize = 1 << 20;
 const ROUNDS: usize = 7;
 
 /// Bytes a second, read and written, of a copy; float32 operations a second of a matrix product. The best of some rounds.
@@ -21,7 +24,8 @@ pub(crate) fn measure(device: &Device) -> Result<Value> {
         let source = source.to_vec1::<f32>()?;
         let mut target = source.clone();
         best(device, || {
-            target.copy_from_slice(black_box(&source));
+            let pieces = target.par_chunks_mut(PIECE).zip(black_box(&source).par_chunks(PIECE));
+            pieces.for_each(|(target, source)| target.copy_from_slice(source));
             black_box(&mut target);
             Ok(())
         })?

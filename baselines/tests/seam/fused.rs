@@ -122,6 +122,13 @@ fn is_the_composed_form_in_single_precision() {
 }
 
 #[test]
+fn is_the_composed_form_at_the_size_of_crops() {
+    let case = case([(28, 28), (8, 8)], [(224, 224), (64, 64)], &[&[0, 2], &[1]]);
+    let x: Vec<Tensor> = inputs(&case, 35).iter().map(|x| (x + 0.8).unwrap().to_dtype(DType::F32).unwrap()).collect();
+    compare("crops", &case, &x, &config(OneHotChannels::Foreground, 0.2), 1e-4);
+}
+
+#[test]
 fn half_precision_is_single_precision_rounded_once() {
     for dtype in [DType::F16, DType::BF16] {
         let case = &cases()[1];

@@ -4,7 +4,7 @@
 use candle_core::{Result, Shape};
 
 use super::cpu::Affine;
-use crate::ops::device::{Arg, Buffer, DeviceArray, Gpu, Launch, accumulator, blocks, suffix};
+use crate::ops::device::{Arg, Buffer, DeviceArray, Gpu, Launch, accumulator, blocks, map_blocks, suffix};
 use crate::ops::kernel::Axis;
 
 const THREADS: usize = 256;
@@ -24,12 +24,13 @@ pub(super) fn input_gradient(affine: Affine, gpu: &dyn Gpu, inputs: [DeviceArray
 
 fn each_element(affine: Affine, gpu: &dyn Gpu, name: &str, inputs: [DeviceArray<'_>; 3]) -> Result<(Buffer, Shape)> {
     let x = inputs[0];
-    let Axis { len: channels, inner: plane, .. } = Axis::of(x.dims, 1);
+    let Axis { outer: images, len: channels, inner: plane } = Axis::of(x.dims, 1);
+    let (blocks, threads) = map_blocks(images * channels, plane);
     let result = gpu.alloc(x.dtype, x.len())?;
     let mut arguments = inputs.map(|input| input.pointer()).to_vec();
     arguments.extend([
         result.pointer(),
-        Arg::U64(x.len() as u64),
+        Arg::size(images * channels)?,
         Arg::size(channels)?,
         Arg::size(plane)?,
         Arg::I32(i32::from(affine.relu)),
@@ -37,8 +38,8 @@ fn each_element(affine: Affine, gpu: &dyn Gpu, name: &str, inputs: [DeviceArray<
     gpu.launch(&Launch {
         module: "affine",
         name: format!("{name}_{}", suffix(x.dtype)?).into(),
-        blocks: blocks(x.len(), THREADS),
-        threads: THREADS,
+        blocks,
+        threads,
         shared: 0,
         arguments: &arguments,
     })?;

@@ -3,25 +3,30 @@
 
 // x scale + shift; where `relu`, negative results become 0 and NaN passes.
 template <class T>
-__device__ void affine(const T* x, const T* scale, const T* shift, T* y, long long count, int channels, int plane,
-                       int relu) {
+__device__ void affine(const T* x, const T* scale, const T* shift, T* y, int maps, int channels, int plane, int relu) {
   typedef Accum<T> A;
-  for (long long i = first_item(); i < count; i += item_stride()) {
-    int channel = (int)(i / plane % channels);
-    A value = load(x, i) * load(scale, channel) + load(shift, channel);
-    store(y, i, relu && value < 0 ? A(0) : value);
+  for (int map = blockIdx.y; map < maps; map += gridDim.y) {
+    A by = load(scale, map % channels), plus = load(shift, map % channels);
+    long long start = (long long)map * plane;
+    for (long long i = first_item(); i < plane; i += item_stride()) {
+      A value = load(x, start + i) * by + plus;
+      store(y, start + i, relu && value < 0 ? A(0) : value);
+    }
   }
 }
 
 // The sign of the result tells where the gradient passes.
 template <class T>
-__device__ void affine_input(const T* y, const T* scale, const T* grad, T* result, long long count, int channels,
-                             int plane, int relu) {
+__device__ void affine_input(const T* y, const T* scale, const T* grad, T* result, int maps, int channels, int plane,
+                             int relu) {
   typedef Accum<T> A;
-  for (long long i = first_item(); i < count; i += item_stride()) {
-    int channel = (int)(i / plane % channels);
-    bool stopped = relu && load(y, i) <= 0;
-    store(result, i, stopped ? A(0) : load(grad, i) * load(scale, channel));
+  for (int map = blockIdx.y; map < maps; map += gridDim.y) {
+    A by = load(scale, map % channels);
+    long long start = (long long)map * plane;
+    for (long long i = first_item(); i < plane; i += item_stride()) {
+      bool stopped = relu && load(y, start + i) <= 0;
+      store(result, start + i, stopped ? A(0) : load(grad, start + i) * by);
+    }
   }
 }
 
@@ -62,14 +67,14 @@ template <class T> __device__ void affine_sum(const Accum<T>* parts, T* result, 
 }
 
 #define AFFINE(T, S)                                                                                                 \
-  KERNEL affine_##S(const T* x, const T* scale, const T* shift, T* y, long long count, int channels, int plane,      \
+  KERNEL affine_##S(const T* x, const T* scale, const T* shift, T* y, int maps, int channels, int plane,      \
                     int relu) {                                                                                      \
-    affine(x, scale, shift, y, count, channels, plane, relu);                                                        \
+    affine(x, scale, shift, y, maps, channels, plane, relu);                                                        \
   }                                                                                                                  \
   EXPORT(affine_##S)                                                                                                 \
-  KERNEL affine_input_##S(const T* y, const T* scale, const T* grad, T* result, long long count, int channels,       \
+  KERNEL affine_input_##S(const T* y, const T* scale, const T* grad, T* result, int maps, int channels,       \
                           int plane, int relu) {                                                                     \
-    affine_input(y, scale, grad, result, count, channels, plane, relu);                                              \
+    affine_input(y, scale, grad, result, maps, channels, plane, relu);                                              \
   }                                                                                                                  \
   EXPORT(affine_input_##S)                                                                                           \
   KERNEL affine_parameters_##S(const T* x, const T* y, const T* grad, Accum<T>* parts, int images, int channels,     \

@@ -36,6 +36,10 @@ pub fn affinity_mean(maps: &Tensor, unit: &Tensor, epsilon: f64) -> Result<Tenso
     expect_shape("maps of affinity_mean", maps, ["N".into(), "c".into(), "P".into()])?;
     let (n, classes, pixels) = maps.dims3()?;
     expect_shape("features of affinity_mean", unit, [n.into(), "d".into(), pixels.into()])?;
+    if maps.dtype() != unit.dtype() {
+        let reason = format!("expected {:?}, the type of the maps, got {:?}", maps.dtype(), unit.dtype());
+        return Err(Error::value("features of affinity_mean", reason));
+    }
     if epsilon > 0.0 && epsilon.is_finite() {
         return Ok(apply2(AffinityMean { epsilon }, maps, unit)?.narrow(1, 0, classes)?);
     }

@@ -5,7 +5,7 @@ use candle_core::{Result, Shape};
 use super::Conv2dSpec;
 use super::geometry::Geometry;
 use crate::ops::device::{
-    Arg, Buffer, Convolution, DeviceArray, Gpu, Launch, Pass, blocks, convolution_precision, suffix,
+    Arg, Buffer, Convolution, DeviceArray, Gpu, Launch, Pass, blocks, convolution_precision, map_blocks, suffix,
 };
 
 const THREADS: usize = 128;
@@ -64,12 +64,13 @@ fn described(pass: Pass, geometry: &Geometry, spec: Conv2dSpec, factor: DeviceAr
 
 fn by_kernels(convolution: &Convolution, gpu: &dyn Gpu, [a, b]: [DeviceArray<'_>; 2]) -> Result<Buffer> {
     let Convolution { pass, input, weight, result: out, groups, .. } = *convolution;
-    let count: usize = convolution.dims().iter().product();
-    let result = gpu.alloc(a.dtype, count)?;
-    let (name, threads) = match pass {
-        Pass::Forward => ("conv2d", count),
-        Pass::InputGradient => ("conv2d_input", count),
-        Pass::WeightGradient => ("conv2d_weight", count * WARP),
+    let dims = convolution.dims();
+    let result = gpu.alloc(a.dtype, dims.iter().product())?;
+    let (maps, pixels): (usize, usize) = (dims[..2].iter().product(), dims[2..].iter().product());
+    let (name, count, (blocks, threads)) = match pass {
+        Pass::Forward => ("conv2d", maps, map_blocks(maps, pixels)),
+        Pass::InputGradient => ("conv2d_input", maps, map_blocks(maps, pixels)),
+        Pass::WeightGradient => ("conv2d_weight", maps * pixels, (blocks(maps * pixels * WARP, THREADS), THREADS)),
     };
     let sizes = [
         input[0],
@@ -93,8 +94,8 @@ fn by_kernels(convolution: &Convolution, gpu: &dyn Gpu, [a, b]: [DeviceArray<'_>
     gpu.launch(&Launch {
         module: "conv2d",
         name: format!("{name}_{}", suffix(a.dtype)?).into(),
-        blocks: blocks(threads, THREADS),
-        threads: THREADS,
+        blocks,
+        threads,
         shared: 0,
         arguments: &arguments,
     })?;

@@ -20,15 +20,13 @@ struct Sizes {
 
 }  // namespace
 
-// A thread per result.
-template <class T> __device__ void conv2d(const T* x, const T* weight, T* y, long long count, Sizes s) {
-  int taps = s.kernel_height * s.kernel_width;
-  for (long long i = first_item(); i < count; i += item_stride()) {
-    int column = (int)(i % s.out_width), row = (int)(i / s.out_width % s.out_height);
-    long long map = i / s.out_width / s.out_height;
-    int group = (int)(map / s.outputs % s.groups);
-    const T* weights = weight + map % ((long long)s.groups * s.outputs) * s.inputs * taps;
-    const T* plane = x + (map / s.outputs / s.groups * s.groups + group) * s.inputs * s.height * s.width;
+// One map of the result, a thread per position.
+template <class T> __device__ void conv2d_map(const T* x, const T* weight, T* y, int map, Sizes s) {
+  int taps = s.kernel_height * s.kernel_width, positions = s.out_height * s.out_width;
+  for (int i = (int)first_item(); i < positions; i += (int)item_stride()) {
+    int column = i % s.out_width, row = i / s.out_width;
+    const T* weights = weight + (long long)(map % (s.groups * s.outputs)) * s.inputs * taps;
+    const T* plane = x + (long long)(map / s.outputs) * s.inputs * s.height * s.width;
     Accum<T> sum = 0;
     for (int input = 0; input < s.inputs; ++input, plane += s.height * s.width, weights += taps)
       for (int vertical = 0; vertical < s.kernel_height; ++vertical) {
@@ -40,19 +38,18 @@ template <class T> __device__ void conv2d(const T* x, const T* weight, T* y, lon
           sum += load(plane, source_row * s.width + source_column) * load(weights, vertical * s.kernel_width + horizontal);
         }
       }
-    store(y, i, sum);
+    store(y, (long long)map * positions + i, sum);
   }
 }
 
-// A thread per pixel of the input.
-template <class T> __device__ void conv2d_input(const T* grad, const T* weight, T* result, long long count, Sizes s) {
-  int taps = s.kernel_height * s.kernel_width, positions = s.out_height * s.out_width;
-  for (long long i = first_item(); i < count; i += item_stride()) {
-    int column = (int)(i % s.width), row = (int)(i / s.width % s.height);
-    long long map = i / s.width / s.height;
-    int input = (int)(map % s.inputs), group = (int)(map / s.inputs % s.groups);
+// One map of the input, a thread per pixel.
+template <class T> __device__ void conv2d_input_map(const T* grad, const T* weight, T* result, int map, Sizes s) {
+  int taps = s.kernel_height * s.kernel_width, positions = s.out_height * s.out_width, pixels = s.height * s.width;
+  int input = map % s.inputs, group = map / s.inputs % s.groups;
+  for (int i = (int)first_item(); i < pixels; i += (int)item_stride()) {
+    int column = i % s.width, row = i / s.width;
     const T* weights = weight + ((long long)group * s.outputs * s.inputs + input) * taps;
-    const T* plane = grad + map / s.inputs * s.outputs * positions;
+    const T* plane = grad + (long long)(map / s.inputs) * s.outputs * positions;
     Accum<T> sum = 0;
     for (int output = 0; output < s.outputs; ++output, plane += positions, weights += s.inputs * taps)
       for (int vertical = 0; vertical < s.kernel_height; ++vertical) {
@@ -64,11 +61,19 @@ template <class T> __device__ void conv2d_input(const T* grad, const T* weight, 
           sum += load(plane, out_row * s.out_width + out_column) * load(weights, vertical * s.kernel_width + horizontal);
         }
       }
-    store(result, i, sum);
+    store(result, (long long)map * pixels + i, sum);
   }
 }
 
-// A warp per weight; its threads share the positions.
+template <class T> __device__ void conv2d(const T* x, const T* weight, T* y, long long maps, Sizes s) {
+  for (int map = blockIdx.y; map < maps; map += gridDim.y) conv2d_map(x, weight, y, map, s);
+}
+
+template <class T> __device__ void conv2d_input(const T* grad, const T* weight, T* result, long long maps, Sizes s) {
+  for (int map = blockIdx.y; map < maps; map += gridDim.y) conv2d_input_map(grad, weight, result, map, s);
+}
+
+// A warp per weight; its threads share the positions. All counts are those of what the grid runs over.
 template <class T> __device__ void conv2d_weight(const T* x, const T* grad, T* result, long long count, Sizes s) {
   int taps = s.kernel_height * s.kernel_width, positions = s.out_height * s.out_width, pixels = s.height * s.width;
   int lane = threadIdx.x % 32;

@@ -34,7 +34,7 @@ pub(in crate::ops) use emulator::emulator;
 #[cfg(feature = "emulate")]
 pub use emulator::{ThreadOrder, emulated};
 #[allow(unused_imports, reason = "as above")]
-pub(in crate::ops) use launch::{Arg, Launch, blocks};
+pub(in crate::ops) use launch::{Arg, Launch, blocks, map_blocks};
 
 use candle_core::{DType, Result};
 

@@ -23,6 +23,9 @@ pub(super) struct Frame<T> {
     epsilon: T,
 }
 
+/// Where a column of the comparison looks in the enlarged plane, and with what weights of all columns.
+type Side<T> = (fn(&Taps<T>) -> usize, fn(&Frame<T>) -> &[T]);
+
 impl<T: Real> Frame<T> {
     pub(super) fn new(map: (usize, usize), large: (usize, usize), compared: (usize, usize), epsilon: f64) -> Self {
         let columns = taps::<T>(large.1, compared.1, Corners::Aligned);
@@ -51,11 +54,11 @@ impl<T: Real> Frame<T> {
     }
 
     /// Left and right neighbours in the enlarged plane, each with its weights.
-    fn sides(&self) -> &[(fn(&Taps<T>) -> usize, fn(&Self) -> &[T])] {
+    fn sides(&self) -> &[Side<T>] {
         if self.is_direct { &[(|tap| tap.low, |frame| &frame.low_weights)] } else { &Self::SIDES }
     }
 
-    const SIDES: [(fn(&Taps<T>) -> usize, fn(&Self) -> &[T]); 2] =
+    const SIDES: [Side<T>; 2] =
         [(|tap| tap.low, |frame| &frame.low_weights), (|tap| tap.high, |frame| &frame.high_weights)];
 
     /// Upper and lower neighbours in the enlarged plane, each with its weight.

@@ -3,9 +3,7 @@
 use candle_core::{Result, Shape};
 
 use super::cpu::Geometry;
-use crate::ops::device::{Arg, Buffer, DeviceArray, Gpu, Launch, blocks, suffix};
-
-const THREADS: usize = 256;
+use crate::ops::device::{Arg, Buffer, DeviceArray, Gpu, Launch, map_blocks, suffix};
 
 pub(super) fn forward(geometry: &Geometry, gpu: &dyn Gpu, x: DeviceArray<'_>) -> Result<(Buffer, Shape)> {
     launch(geometry, gpu, "max_pool", &[x], &geometry.out_dims())
@@ -23,18 +21,19 @@ fn launch(
     inputs: &[DeviceArray<'_>],
     dims: &[usize],
 ) -> Result<(Buffer, Shape)> {
-    let (dtype, count) = (inputs[0].dtype, dims.iter().product());
-    let result = gpu.alloc(dtype, count)?;
+    let (dtype, maps, pixels) = (inputs[0].dtype, dims[..2].iter().product(), dims[2..].iter().product());
+    let (blocks, threads) = map_blocks(maps, pixels);
+    let result = gpu.alloc(dtype, maps * pixels)?;
     let mut arguments: Vec<Arg> = inputs.iter().map(DeviceArray::pointer).collect();
-    arguments.extend([result.pointer(), Arg::U64(count as u64)]);
+    arguments.extend([result.pointer(), Arg::size(maps)?]);
     for size in geometry.sizes() {
         arguments.push(Arg::size(size)?);
     }
     gpu.launch(&Launch {
         module: "max_pool2d",
         name: format!("{name}_{}", suffix(dtype)?).into(),
-        blocks: blocks(count, THREADS),
-        threads: THREADS,
+        blocks,
+        threads,
         shared: 0,
         arguments: &arguments,
     })?;

@@ -38,39 +38,42 @@ struct Pool {
 
 }  // namespace
 
-template <class T> __device__ void max_pool(const T* x, T* y, long long count, Pool pool) {
+template <class T> __device__ void max_pool(const T* x, T* y, int maps, Pool pool) {
   int positions = pool.out_height * pool.out_width;
-  for (long long i = first_item(); i < count; i += item_stride()) {
-    int position = (int)(i % positions);
-    const T* plane = x + i / positions * pool.height * pool.width;
-    y[i] = plane[pool.maximum(plane, position / pool.out_width, position % pool.out_width)];
+  for (int map = blockIdx.y; map < maps; map += gridDim.y) {
+    const T* plane = x + (long long)map * pool.height * pool.width;
+    T* result = y + (long long)map * positions;
+    for (int i = (int)first_item(); i < positions; i += (int)item_stride())
+      result[i] = plane[pool.maximum(plane, i / pool.out_width, i % pool.out_width)];
   }
 }
 
 template <class T>
-__device__ void max_pool_gradient(const T* x, const T* grad, T* result, long long count, Pool pool) {
+__device__ void max_pool_gradient(const T* x, const T* grad, T* result, int maps, Pool pool) {
   int pixels = pool.height * pool.width;
-  for (long long i = first_item(); i < count; i += item_stride()) {
-    int pixel = (int)(i % pixels), row = pixel / pool.width, column = pixel % pool.width;
-    const T* plane = x + i / pixels * pixels;
-    const T* of_plane = grad + i / pixels * pool.out_height * pool.out_width;
-    Accum<T> sum = 0;
-    for (int above = pool.first(row); above < pool.end(row, pool.out_height); ++above)
-      for (int before = pool.first(column); before < pool.end(column, pool.out_width); ++before)
-        if (pool.maximum(plane, above, before) == pixel) sum += load(of_plane, above * pool.out_width + before);
-    store(result, i, sum);
+  for (int map = blockIdx.y; map < maps; map += gridDim.y) {
+    const T* plane = x + (long long)map * pixels;
+    const T* of_plane = grad + (long long)map * pool.out_height * pool.out_width;
+    for (int pixel = (int)first_item(); pixel < pixels; pixel += (int)item_stride()) {
+      int row = pixel / pool.width, column = pixel % pool.width;
+      Accum<T> sum = 0;
+      for (int above = pool.first(row); above < pool.end(row, pool.out_height); ++above)
+        for (int before = pool.first(column); before < pool.end(column, pool.out_width); ++before)
+          if (pool.maximum(plane, above, before) == pixel) sum += load(of_plane, above * pool.out_width + before);
+      store(result, (long long)map * pixels + pixel, sum);
+    }
   }
 }
 
 #define MAX_POOL(T, S)                                                                                               \
-  KERNEL max_pool_##S(const T* x, T* y, long long count, int height, int width, int out_height, int out_width,       \
+  KERNEL max_pool_##S(const T* x, T* y, int maps, int height, int width, int out_height, int out_width,       \
                       int kernel, int stride, int padding) {                                                         \
-    max_pool(x, y, count, Pool{height, width, out_height, out_width, kernel, stride, padding});                      \
+    max_pool(x, y, maps, Pool{height, width, out_height, out_width, kernel, stride, padding});                      \
   }                                                                                                                  \
   EXPORT(max_pool_##S)                                                                                               \
-  KERNEL max_pool_gradient_##S(const T* x, const T* grad, T* result, long long count, int height, int width,         \
+  KERNEL max_pool_gradient_##S(const T* x, const T* grad, T* result, int maps, int height, int width,         \
                                int out_height, int out_width, int kernel, int stride, int padding) {                 \
-    max_pool_gradient(x, grad, result, count, Pool{height, width, out_height, out_width, kernel, stride, padding});  \
+    max_pool_gradient(x, grad, result, maps, Pool{height, width, out_height, out_width, kernel, stride, padding});  \
   }                                                                                                                  \
   EXPORT(max_pool_gradient_##S)
 FOR_FLOATS(MAX_POOL)

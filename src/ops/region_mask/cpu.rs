@@ -38,8 +38,10 @@ fn image<T: Real>(scores: &[T], pixels: usize, masks: &mut [u32]) {
     let ones = vec![T::one(); pixels];
     let share = T::from_f64(1.0 / pixels as f64);
     for (mask, beliefs) in masks.chunks_exact_mut(pixels).zip(beliefs.chunks_exact(pixels)) {
-        let mean = vector::dot(beliefs, &ones) * share;
-        Arch::new().dispatch(Above { beliefs, mean, mask });
+        // Above the mean, and above the smallest: the mean of equal numbers may, by rounding, be less than they are.
+        let (mean, least) = (vector::dot(beliefs, &ones) * share, vector::least(beliefs));
+        let bound = if least < mean { mean } else { least };
+        Arch::new().dispatch(Above { beliefs, bound, mask });
     }
 }
 
@@ -93,10 +95,9 @@ impl<T: Real> WithSimd for OverSum<'_, T> {
     }
 }
 
-/// Above the mean, and above the smallest: the mean of equal numbers may, by rounding, be less than they are.
 struct Above<'a, T> {
     beliefs: &'a [T],
-    mean: T,
+    bound: T,
     mask: &'a mut [u32],
 }
 
@@ -105,11 +106,8 @@ impl<T: Real> WithSimd for Above<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let infinity = T::from_f64(f64::INFINITY);
-        let least = self.beliefs.iter().fold(infinity, |least, &belief| if belief < least { belief } else { least });
-        let bound = if least < self.mean { self.mean } else { least };
         for (inside, &belief) in self.mask.iter_mut().zip(self.beliefs) {
-            *inside = u32::from(bound < belief);
+            *inside = u32::from(self.bound < belief);
         }
     }
 }

@@ -3,7 +3,7 @@
 use candle_core::{DType, Result, Shape, bail};
 
 use super::Corners;
-use crate::ops::device::{Arg, Buffer, DeviceArray, Gpu, Launch, accumulator, blocks, suffix};
+use crate::ops::device::{Arg, Buffer, DeviceArray, Gpu, Launch, accumulator, blocks, map_blocks, suffix};
 
 const THREADS: usize = 256;
 
@@ -47,15 +47,15 @@ fn launch(
 ) -> Result<(Buffer, Shape)> {
     let &[images, channels, _, _] = x.dims else { bail!("{name}: expected 4 axes") };
     let shape = Shape::from((images, channels, height, width));
-    let count = shape.elem_count();
-    let result = gpu.alloc(x.dtype, count)?;
-    let mut arguments = vec![x.pointer(), result.pointer(), Arg::U64(count as u64)];
+    let result = gpu.alloc(x.dtype, shape.elem_count())?;
+    let (maps, (blocks, threads)) = (images * channels, map_blocks(images * channels, height * width));
+    let mut arguments = vec![x.pointer(), result.pointer(), Arg::size(maps)?];
     arguments.extend(more);
     gpu.launch(&Launch {
         module: "resize",
         name: format!("{name}_{}", suffix(x.dtype)?).into(),
-        blocks: blocks(count, THREADS),
-        threads: THREADS,
+        blocks,
+        threads,
         shared: 0,
         arguments: &arguments,
     })?;

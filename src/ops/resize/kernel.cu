@@ -45,62 +45,74 @@ template <class A> struct Taps {
 };
 
 template <class T>
-__device__ void resize_bilinear(const T* x, T* y, long long count, Taps<Accum<T>> rows, Taps<Accum<T>> columns) {
+__device__ void resize_bilinear(const T* x, T* y, int maps, Taps<Accum<T>> rows, Taps<Accum<T>> columns) {
   typedef Accum<T> A;
-  for (long long i = first_item(); i < count; i += item_stride()) {
-    int column = (int)(i % columns.output), row = (int)(i / columns.output % rows.output);
-    const T* plane = x + i / columns.output / rows.output * rows.input * columns.input;
-    long long upper = (long long)rows.low[row] * columns.input, lower = (long long)rows.high(row) * columns.input;
-    int left = columns.low[column], right = columns.high(column);
-    A above = columns.between(column, load(plane, upper + left), load(plane, upper + right));
-    A below = columns.between(column, load(plane, lower + left), load(plane, lower + right));
-    store(y, i, rows.between(row, above, below));
+  int pixels = rows.output * columns.output;
+  for (int map = blockIdx.y; map < maps; map += gridDim.y) {
+    const T* plane = x + (long long)map * rows.input * columns.input;
+    for (int i = (int)first_item(); i < pixels; i += (int)item_stride()) {
+      int column = i % columns.output, row = i / columns.output;
+      int upper = rows.low[row] * columns.input, lower = rows.high(row) * columns.input;
+      int left = columns.low[column], right = columns.high(column);
+      A above = columns.between(column, load(plane, upper + left), load(plane, upper + right));
+      A below = columns.between(column, load(plane, lower + left), load(plane, lower + right));
+      store(y, (long long)map * pixels + i, rows.between(row, above, below));
+    }
   }
 }
 
 template <class T>
-__device__ void resize_bilinear_gradient(const T* grad, T* result, long long count, Taps<Accum<T>> rows,
-                                         Taps<Accum<T>> columns) {
+__device__ void resize_bilinear_gradient(const T* grad, T* result, int maps, Taps<Accum<T>> rows, Taps<Accum<T>> columns) {
   typedef Accum<T> A;
-  for (long long i = first_item(); i < count; i += item_stride()) {
-    int column = (int)(i % columns.input), row = (int)(i / columns.input % rows.input);
-    const T* plane = grad + i / columns.input / rows.input * rows.output * columns.output;
+  int pixels = rows.input * columns.input;
+  for (int i = (int)first_item(); i < pixels; i += (int)item_stride()) {
+    int column = i % columns.input, row = i / columns.input;
+    // The same in all maps, so looked up once.
     int top = rows.first_from(row - 1), bottom = rows.first_from(row + 1);
     int left = columns.first_from(column - 1), right = columns.first_from(column + 1);
-    A sum = 0;
-    for (int above = top; above < bottom; ++above) {
-      A of_row = 0;
-      for (int before = left; before < right; ++before)
-        of_row += load(plane, (long long)above * columns.output + before) * columns.share(before, column);
-      sum += of_row * rows.share(above, row);
+    for (int map = blockIdx.y; map < maps; map += gridDim.y) {
+      const T* plane = grad + (long long)map * rows.output * columns.output;
+      A sum = 0;
+      for (int above = top; above < bottom; ++above) {
+        A of_row = 0;
+        for (int before = left; before < right; ++before)
+          of_row += load(plane, above * columns.output + before) * columns.share(before, column);
+        sum += of_row * rows.share(above, row);
+      }
+      store(result, (long long)map * pixels + i, sum);
     }
-    store(result, i, sum);
   }
 }
 
 template <class T>
-__device__ void resize_nearest(const T* x, T* y, long long count, int height, int width, int out_height, int out_width) {
-  for (long long i = first_item(); i < count; i += item_stride()) {
-    long long column = i % out_width, row = i / out_width % out_height, plane = i / out_width / out_height;
-    y[i] = x[(plane * height + row * height / out_height) * width + column * width / out_width];
-  }
+__device__ void resize_nearest(const T* x, T* y, int maps, int height, int width, int out_height, int out_width) {
+  int pixels = out_height * out_width;
+  for (int map = blockIdx.y; map < maps; map += gridDim.y)
+    for (int i = (int)first_item(); i < pixels; i += (int)item_stride()) {
+      long long row = (long long)(i / out_width) * height / out_height;
+      long long column = (long long)(i % out_width) * width / out_width;
+      y[(long long)map * pixels + i] = x[((long long)map * height + row) * width + column];
+    }
 }
 
 // The first output whose source, floor(output input / out), is at least this one.
 __device__ int first_nearest(long long source, int input, int out) { return (int)((source * out + input - 1) / input); }
 
 template <class T>
-__device__ void resize_nearest_gradient(const T* grad, T* result, long long count, int height, int width,
-                                        int out_height, int out_width) {
-  for (long long i = first_item(); i < count; i += item_stride()) {
-    int column = (int)(i % width), row = (int)(i / width % height);
-    const T* plane = grad + i / width / height * out_height * out_width;
-    int bottom = first_nearest(row + 1, height, out_height), right = first_nearest(column + 1, width, out_width);
-    Accum<T> sum = 0;
-    for (int above = first_nearest(row, height, out_height); above < bottom; ++above)
-      for (int before = first_nearest(column, width, out_width); before < right; ++before)
-        sum += load(plane, (long long)above * out_width + before);
-    store(result, i, sum);
+__device__ void resize_nearest_gradient(const T* grad, T* result, int maps, int height, int width, int out_height,
+                                        int out_width) {
+  int pixels = height * width;
+  for (int i = (int)first_item(); i < pixels; i += (int)item_stride()) {
+    int column = i % width, row = i / width;
+    int top = first_nearest(row, height, out_height), bottom = first_nearest(row + 1, height, out_height);
+    int left = first_nearest(column, width, out_width), right = first_nearest(column + 1, width, out_width);
+    for (int map = blockIdx.y; map < maps; map += gridDim.y) {
+      const T* plane = grad + (long long)map * out_height * out_width;
+      Accum<T> sum = 0;
+      for (int above = top; above < bottom; ++above)
+        for (int before = left; before < right; ++before) sum += load(plane, above * out_width + before);
+      store(result, (long long)map * pixels + i, sum);
+    }
   }
 }
 
@@ -109,27 +121,27 @@ __device__ void resize_nearest_gradient(const T* grad, T* result, long long coun
     resize_taps<T>(low, high_weight, input, output, aligned);                                                          \
   }                                                                                                                    \
   EXPORT(resize_taps_##S)                                                                                              \
-  KERNEL resize_bilinear_##S(const T* x, T* y, long long count, const int* row_low, const Accum<T>* row_weight,        \
+  KERNEL resize_bilinear_##S(const T* x, T* y, int maps, const int* row_low, const Accum<T>* row_weight,        \
                              int height, int out_height, const int* column_low, const Accum<T>* column_weight,         \
                              int width, int out_width) {                                                               \
-    resize_bilinear(x, y, count, Taps<Accum<T>>{row_low, row_weight, height, out_height},                              \
+    resize_bilinear(x, y, maps, Taps<Accum<T>>{row_low, row_weight, height, out_height},                              \
                     Taps<Accum<T>>{column_low, column_weight, width, out_width});                                      \
   }                                                                                                                    \
   EXPORT(resize_bilinear_##S)                                                                                          \
-  KERNEL resize_bilinear_gradient_##S(const T* grad, T* result, long long count, const int* row_low,                   \
+  KERNEL resize_bilinear_gradient_##S(const T* grad, T* result, int maps, const int* row_low,                   \
                                       const Accum<T>* row_weight, int height, int out_height, const int* column_low,   \
                                       const Accum<T>* column_weight, int width, int out_width) {                       \
-    resize_bilinear_gradient(grad, result, count, Taps<Accum<T>>{row_low, row_weight, height, out_height},             \
+    resize_bilinear_gradient(grad, result, maps, Taps<Accum<T>>{row_low, row_weight, height, out_height},             \
                              Taps<Accum<T>>{column_low, column_weight, width, out_width});                             \
   }                                                                                                                    \
   EXPORT(resize_bilinear_gradient_##S)                                                                                 \
-  KERNEL resize_nearest_##S(const T* x, T* y, long long count, int height, int width, int out_height, int out_width) { \
-    resize_nearest(x, y, count, height, width, out_height, out_width);                                                 \
+  KERNEL resize_nearest_##S(const T* x, T* y, int maps, int height, int width, int out_height, int out_width) { \
+    resize_nearest(x, y, maps, height, width, out_height, out_width);                                                 \
   }                                                                                                                    \
   EXPORT(resize_nearest_##S)                                                                                           \
-  KERNEL resize_nearest_gradient_##S(const T* grad, T* result, long long count, int height, int width,                 \
+  KERNEL resize_nearest_gradient_##S(const T* grad, T* result, int maps, int height, int width,                 \
                                      int out_height, int out_width) {                                                  \
-    resize_nearest_gradient(grad, result, count, height, width, out_height, out_width);                                \
+    resize_nearest_gradient(grad, result, maps, height, width, out_height, out_width);                                \
   }                                                                                                                    \
   EXPORT(resize_nearest_gradient_##S)
 FOR_FLOATS(RESIZE)

@@ -63,10 +63,14 @@ pub fn sgd_step(
         let reason = format!("expected one number of float64, got {:?} of {:?}", scale.dims(), scale.dtype());
         return Err(Error::value("sgd scale", reason));
     }
-    if let Some(velocity) = velocity {
-        // Or the step would wait for a lock that it holds.
-        velocity.inplace_op2(parameter, &Apart)?;
-        velocity.inplace_op2(&gradient, &Apart)?;
+    // Or the step would wait for a lock that it holds.
+    for (written, read) in [(velocity, Some(parameter.as_tensor())), (velocity, Some(&gradient)), (velocity, scale)] {
+        if let (Some(written), Some(read)) = (written, read) {
+            written.inplace_op2(read, &Apart)?;
+        }
+    }
+    if let Some(scale) = scale {
+        parameter.inplace_op2(scale, &Apart)?;
     }
     Ok(parameter.inplace_op2(&gradient, &Step { velocity, scale, numbers: step })?)
 }

@@ -140,7 +140,7 @@ impl Selection<'_> {
             let arguments = [x, searches, histogram, rows, len, chunk, shift, smallest];
             self.launch("top_k_histogram", self.x.dtype, grid, 0, &arguments)?;
             let arguments = [searches, histogram, rows, shift];
-            self.launch("top_k_pick", sums, blocks(self.rows, THREADS), 0, &arguments)?;
+            self.launch("top_k_pick", sums, [self.rows, 1, 1], 0, &arguments)?;
         }
         let counts = self.gpu.alloc(DType::U32, self.rows * chunks * 2)?;
         let arguments = [x, searches.pointer(), counts.pointer(), rows, len, chunk, smallest];

@@ -118,18 +118,25 @@ __device__ void top_k_histogram(const T* x, const Search<Key<T>>* searches, unsi
   }
 }
 
-// Goes on with the digit that holds the k-th best element, and clears the histogram for the next one. A thread per row.
+// Goes on with the digit that holds the k-th best element, and clears the histogram for the next one. A block per row.
 template <class T>
 __device__ void top_k_pick(Search<Key<T>>* searches, unsigned* histogram, int rows, int shift) {
   typedef Key<T> K;
-  for (long long row = first_item(); row < rows; row += item_stride()) {
-    Search<K> search = searches[row];
-    unsigned* counts = histogram + row * BINS;
-    int digit = BINS - 1;
-    for (; digit > 0 && counts[digit] < search.missing; --digit) search.missing -= counts[digit];
-    search.key |= K(digit) << shift;
-    for (int bin = 0; bin < BINS; ++bin) counts[bin] = 0;
-    searches[row] = search;
+  __shared__ unsigned counts[BINS];
+  for (int row = blockIdx.x; row < rows; row += gridDim.x) {
+    for (int bin = threadIdx.x; bin < BINS; bin += blockDim.x) {
+      counts[bin] = histogram[(long long)row * BINS + bin];
+      histogram[(long long)row * BINS + bin] = 0;
+    }
+    __syncthreads();
+    if (threadIdx.x == 0) {
+      Search<K> search = searches[row];
+      int digit = BINS - 1;
+      for (; digit > 0 && counts[digit] < search.missing; --digit) search.missing -= counts[digit];
+      search.key |= K(digit) << shift;
+      searches[row] = search;
+    }
+    __syncthreads();
   }
 }
 
@@ -142,11 +149,12 @@ __device__ void top_k_count(const T* x, const Search<Key<T>>* searches, unsigned
   for (int row = blockIdx.y; row < rows; row += gridDim.y) {
     if (threadIdx.x < 2) sums[threadIdx.x] = 0;
     __syncthreads();
+    Key<T> threshold = searches[row].key;
     unsigned better = 0, equal = 0;
     for (int i = begin + threadIdx.x; i < end; i += blockDim.x) {
       Key<T> key = key_of(load(x, (long long)row * len + i), smallest);
-      better += key > searches[row].key;
-      equal += key == searches[row].key;
+      better += key > threshold;
+      equal += key == threshold;
     }
     atomicAdd(&sums[0], better);
     atomicAdd(&sums[1], equal);

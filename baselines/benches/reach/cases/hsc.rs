@@ -35,7 +35,9 @@ pub(crate) fn make() -> Result<Tensors> {
             tensors.insert(name.clone(), inputs::normal(&name, &[BATCH, channels, side, side])?);
         }
         let name = format!("cam{view}");
-        tensors.insert(name.clone(), inputs::smooth(&name, [BATCH, classes, side, side])?);
+        // Mostly positive: pixels that are not tie, and which of them are the best nobody says.
+        let cam = (inputs::smooth(&name, [BATCH, classes, side, side])? + 1.0)?;
+        tensors.insert(name, cam);
         for (name, rows, dim) in [
             ("roi_bank", 2, config.region_dim),
             ("class_bank", classes, config.region_dim),

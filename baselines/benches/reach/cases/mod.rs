@@ -63,7 +63,7 @@ pub(crate) fn prepare(name: &str, form: &str, tensors: &Tensors, device: &Device
         (("ppc", size), "ours") => ppc::Size::named(size)?.prepare(tensors),
         (("hsc", _), "ours") => hsc::prepare(tensors),
         (("rca", _), "ours") => rca::prepare(tensors),
-        (("seam", _), "ours") => seam::prepare(tensors),
+        (("seam", _), form) => seam::prepare(form, tensors),
         (("pcm", _), "ours") => pcm::prepare(tensors),
         (("backbone", _), "ours") => backbone::prepare(tensors, device),
         (("convs", side), form) => conv::prepare(side.parse()?, form, device),

@@ -1,11 +1,11 @@
-//! SEAM's own losses, from the network's maps of both views: enlarged to the images, as released, then all terms.
+//! SEAM's own losses, from the network's maps of both views, compared at the size of the images as released.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
 use candle_wsss::Pair;
 use candle_wsss::ops::resized_mean;
 use candle_wsss_baselines::seam::SeamLossConfig;
-use candle_wsss_baselines::seam::loss::{ViewMaps, objective_at};
+use candle_wsss_baselines::seam::loss::{ViewMaps, composed_objective, objective_at};
 
 use crate::inputs::{self, Tensors};
 use crate::measure::{Outcome, Step};
@@ -30,18 +30,27 @@ pub(crate) fn make() -> Result<Tensors> {
     Ok(tensors)
 }
 
-pub(crate) fn prepare(tensors: &Tensors) -> Result<Step> {
+/// As the network asks for them, from the maps as they are; or composed of operations on enlarged ones.
+pub(crate) fn prepare(form: &str, tensors: &Tensors) -> Result<Step> {
+    let losses = match form {
+        "ours" => objective_at,
+        "composed" => composed_objective,
+        other => bail!("SEAM's losses are ours or composed, not {other}"),
+    };
     let (cams, refined) = (inputs::variables(tensors, "cam")?, inputs::variables(tensors, "refined")?);
     let labels = inputs::labels(tensors)?;
     let config = SeamLossConfig::default();
+    let sizes = IMAGES.map(|side| (side, side));
     Ok(Box::new(move || {
-        let maps = cams.as_ref().zip(refined.as_ref()).zip(IMAGES).try_map(|((cam, refined), side)| {
-            let logits = resized_mean(&cam.narrow(1, 0, FOREGROUND)?, (side, side))?;
-            let (cam, refined) = (cam.as_tensor().clone(), refined.as_tensor().clone());
-            Ok::<_, candle_wsss::Error>(ViewMaps { logits, cam, refined })
+        let maps = cams.as_ref().zip(refined.as_ref()).zip(sizes).try_map(|((cam, refined), size)| {
+            let logits = resized_mean(&cam.narrow(1, 0, FOREGROUND)?, size)?;
+            Ok::<_, candle_wsss::Error>(ViewMaps {
+                logits,
+                cam: cam.as_tensor().clone(),
+                refined: refined.as_tensor().clone(),
+            })
         })?;
-        let sizes = IMAGES.map(|side| (side, side));
-        let total = objective_at(&maps, sizes, &labels, &config)?.terms.total()?.context("no term")?;
+        let total = losses(&maps, sizes, &labels, &config)?.terms.total()?.context("no term")?;
         Outcome::backward(total, &[&cams.source, &cams.target, &refined.source, &refined.target])
     }))
 }
