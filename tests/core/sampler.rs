@@ -62,7 +62,7 @@ fn replay_plays_each_draw_once_across_forks() {
     assert!(misfit.contains("hsc/lambda"), "{misfit}");
 }
 
-/// Written out once more: `SplitMix64`, whose numbers for the seed 1234567 are published with the generator.
+/// Those of `SplitMix64`, whose numbers for the seed 1234567 are published with the generator.
 #[test]
 fn hashed_draws_are_those_of_split_mix() {
     let key = HashKey::new(1_234_567);
