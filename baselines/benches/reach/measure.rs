@@ -35,8 +35,9 @@ impl Outcome {
         Ok(json!({ "value": value, "gradients": norms }))
     }
 
-    fn gradient_bytes(&self) -> usize {
-        self.gradients.iter().map(|gradient| gradient.elem_count() * gradient.dtype().size_in_bytes()).sum()
+    // Of each gradient.
+    fn gradient_bytes(&self) -> Vec<usize> {
+        self.gradients.iter().map(|gradient| gradient.elem_count() * gradient.dtype().size_in_bytes()).collect()
     }
 }
 
@@ -66,7 +67,14 @@ pub(crate) fn memory(step: &Step) -> Result<Value> {
     let peak = ALLOCATOR.max_allocated() - highest;
     let asked = ALLOCATOR.total_allocated() - total;
     drop(reserve);
-    Ok(json!({ "peak_bytes": peak, "gradient_bytes": outcome.gradient_bytes(), "allocated_bytes": asked }))
+    let gradients = outcome.gradient_bytes();
+    let (all, largest) = (gradients.iter().sum::<usize>(), gradients.iter().max().copied().unwrap_or_default());
+    Ok(json!({
+        "peak_bytes": peak,
+        "gradient_bytes": all,
+        "largest_gradient_bytes": largest,
+        "allocated_bytes": asked,
+    }))
 }
 
 pub(crate) fn milliseconds(time: Duration) -> f64 {

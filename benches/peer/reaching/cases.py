@@ -63,11 +63,12 @@ def seam_floor(classes=21, batch=8, sides=(56, 16)):
 
 
 def pcm_floor(side, classes=21, channels=192):
-    """Affinity made forward and again backward, its gradient taken to the features; maps spread, and back."""
+    """Affinity made forward and again backward, which is symmetric: half of it each time; its gradient taken to the
+    features; maps spread, and back."""
     pixels = side**2
     return {
         "bytes": 4 * pixels * 2 * (channels + classes),
-        "flops": 3 * 2 * pixels**2 * channels + 2 * 2 * pixels**2 * (classes + 1),
+        "flops": 2 * 2 * pixels**2 * channels + 2 * 2 * pixels**2 * (classes + 1),
     }
 
 
