@@ -244,9 +244,6 @@ impl<T: Real> Task<'_, T> {
 /// Whether tiles are copied together before they are multiplied, rather than read in place: the copy costs about as much as
 /// the products of so many results, and saves those of the gaps between rows.
 fn is_dense(plan: &Plan) -> bool {
-    if let Some(v) = std::env::var("DENSE").ok().and_then(|v| v.parse::<usize>().ok()) {
-        return plan.results >= v;
-    }
     let wasted =
         |part: &Part| plan.results * plan.layout.pitch.saturating_sub(part.columns) >= COPY_COST * part.columns;
     plan.results >= MANY_RESULTS || plan.parts.first().is_some_and(wasted)
