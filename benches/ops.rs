@@ -1,4 +1,5 @@
-//! Operations and losses part by part, beside candle's own where there is one: `cargo bench --bench ops`.
+//! Operations and losses part by part, beside candle's own or what is composed of it: `cargo bench --bench ops`, and with
+//! `-- rca` only the rows whose names have that.
 //!
 //! Ours and candle's run in turns. Times are medians, on one thread and on all; they include the allocator of the system,
 //! which the program replaces by a faster one.
@@ -9,12 +10,14 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device, Tensor, Var};
-use candle_wsss::ops::{self, Conv2dSpec, Corners, DenseCrfConfig, DepthwiseSpec};
+use candle_wsss::ops::{self, Conv2dSpec, Corners, DenseCrfConfig, DepthwiseSpec, MemoryContrastSpec};
 use candle_wsss::regularizer::hsc::{HscBanks, HscConfig, HscHeads, HscMaps, HscSeeds, evaluate};
 use candle_wsss::regularizer::ppc::{self, PpcConfig};
 use candle_wsss::regularizer::rca::{RcaConfig, Regions, region_contrast, update_memory};
 use candle_wsss::seed::Refine;
-use candle_wsss::{ClassLayout, ClassQueue, ImageLabels, Pair, ParameterStore, Result, Sampler, SeededSampler, View};
+use candle_wsss::{
+    ClassLayout, ClassQueue, Error, ImageLabels, Pair, ParameterStore, Result, Sampler, SeededSampler, View,
+};
 
 /// Time for one case at one number of threads.
 const BUDGET: Duration = Duration::from_millis(600);
@@ -45,14 +48,19 @@ fn main() -> Result<()> {
 /// Argument of a process that measures; the first one only puts their rows together.
 const ROWS: &str = "rows";
 
+/// Part of the names of the rows that are asked for; everything unless given.
+fn wanted() -> String {
+    std::env::args().skip(1).find(|arg| arg != ROWS && !arg.starts_with('-')).unwrap_or_default()
+}
+
 // Name and cells. A process of its own, because candle takes the number of its threads from where it starts.
 fn rows(threads: usize) -> Result<Vec<(String, String)>> {
-    let failed = |err: std::io::Error| candle_wsss::Error::value("bench process", err.to_string());
+    let failed = |err: std::io::Error| Error::value("bench process", err.to_string());
     let mut command = std::process::Command::new(std::env::current_exe().map_err(failed)?);
-    command.arg(ROWS).env("RAYON_NUM_THREADS", threads.to_string()).env("CANDLE_NUM_THREADS", "1");
+    command.arg(ROWS).arg(wanted()).env("RAYON_NUM_THREADS", threads.to_string()).env("CANDLE_NUM_THREADS", "1");
     let output = command.stderr(std::process::Stdio::inherit()).output().map_err(failed)?;
     if !output.status.success() {
-        return Err(candle_wsss::Error::value("bench process", output.status.to_string()));
+        return Err(Error::value("bench process", output.status.to_string()));
     }
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     Ok(text.lines().filter_map(|line| line.split_once('\t')).map(|(name, cells)| (name.into(), cells.into())).collect())
@@ -67,9 +75,12 @@ fn print_rows() -> Result<()> {
         hsc(Size::EMBEDDED)?,
         hsc(Size::RELEASED)?,
         vec![ppc(Size::EMBEDDED)?, ppc(Size::RELEASED)?],
-        rca()?,
+        vec![ppc(Size::CROPS)?, ppc(Size::CROPS_OF_MANY)?, ppc(Size::FULL)?, ppc(Size::FULL_OF_MANY)?],
+        rca(RcaSize::VOC)?,
+        rca(RcaSize::COCO)?,
     ];
-    for case in cases.into_iter().flatten() {
+    let wanted = wanted();
+    for case in cases.into_iter().flatten().filter(|case| case.name.contains(&wanted)) {
         println!("{}\t{}", case.name, measure(&case)?.map(cell).join(" | "));
     }
     Ok(())
@@ -138,7 +149,7 @@ fn convolutions() -> Result<Vec<Case<'static>>> {
         let (ours_x, ours_weight) = (x.clone(), weight.clone());
         let ours = move || ops::conv2d(ours_x.as_tensor(), ours_weight.as_tensor(), spec);
         let candle =
-            move || x.conv2d(weight.as_tensor(), padding, stride, dilation, 1).map_err(candle_wsss::Error::from);
+            move || x.conv2d(weight.as_tensor(), padding, stride, dilation, 1).map_err(Error::from);
         let name = format!("conv2d {name}, batch {}, {}x{}", input[0], input[2], input[3]);
         cases.extend(both_ways(&name, ours, Some(candle)));
     }
@@ -188,7 +199,7 @@ fn resizes() -> Result<Vec<Case<'static>>> {
     let x = variable(&[8, 9, 12, 12])?;
     let candle_x = x.clone();
     let ours = move || ops::resize_bilinear(x.as_tensor(), (96, 96), Corners::Aligned);
-    let candle = move || candle_x.upsample_bilinear2d(96, 96, true).map_err(candle_wsss::Error::from);
+    let candle = move || candle_x.upsample_bilinear2d(96, 96, true).map_err(Error::from);
     let [mut forward, gradient] =
         both_ways("resize_bilinear, batch 8, 9 channels, 12x12 to 96x96", ours, None::<fn() -> _>);
     forward.candle = Some(Box::new(move || candle().map(|y| drop(black_box(y)))));
@@ -244,6 +255,12 @@ impl Size {
         pixel_dim: 128,
         region_dim: 256,
     };
+    /// The released sizes of PPC: maps of a crop of 448 and of one of 128.
+    const CROPS: Self = Self { name: "56x56 and 16x16 to 16x16", maps: [56, 16], ..Self::RELEASED };
+    const CROPS_OF_MANY: Self = Self { name: "the same, 81 classes", foreground: 80, ..Self::CROPS };
+    /// Without the reduction.
+    const FULL: Self = Self { name: "56x56", maps: [56, 56], grid: 56, ..Self::RELEASED };
+    const FULL_OF_MANY: Self = Self { name: "56x56, 81 classes", foreground: 80, ..Self::FULL };
 }
 
 /// What HSC is given.
@@ -343,8 +360,14 @@ fn hsc(size: Size) -> Result<Vec<Case<'static>>> {
 
 // All terms of PPC once the features are projected.
 fn ppc(size: Size) -> Result<Case<'static>> {
-    let Inputs { maps, cams, labels, .. } = Inputs::new(size)?;
-    let projected = maps.map(|maps| maps.pixel);
+    const BATCH: usize = 8;
+    let layout = ClassLayout::new(size.foreground)?;
+    let sides = Pair::new(size.maps[0], size.maps[1]);
+    let projected =
+        sides.try_map(|side| Ok::<_, Error>(variable(&[BATCH, size.pixel_dim, side, side])?.as_tensor().clone()))?;
+    let cams = sides.try_map(|side| random(&[BATCH, layout.num_classes(), side, side]))?;
+    let present = (0..BATCH).map(|image| vec![image % size.foreground, (3 * image + 1) % size.foreground]).collect();
+    let labels = ImageLabels::new(present, layout, DType::F32, &Device::Cpu)?;
     let config = PpcConfig { grid: (size.grid, size.grid), ..PpcConfig::default() };
     let ours: Work<'_> = Box::new(move || {
         match ppc::evaluate(&projected, cams.as_ref(), &labels, &config, &SeededSampler::new(0))?.terms.total()? {
@@ -352,35 +375,100 @@ fn ppc(size: Size) -> Result<Case<'static>> {
             None => Ok(()),
         }
     });
-    Ok(Case { name: format!("ppc, {} size: all terms, and gradient", size.name), ours, candle: None })
+    Ok(Case { name: format!("ppc, {}: all terms, and gradient", size.name), ours, candle: None })
 }
 
-// RCA's memory at its released size: 20 classes of 500 slots, maps of 46x46 with 512 channels.
-fn rca() -> Result<Vec<Case<'static>>> {
+/// Sizes RCA is used at: slots of a class, maps and batch are those of the released code.
+#[derive(Clone, Copy)]
+struct RcaSize {
+    name: &'static str,
+    foreground: usize,
+    // Labels of the images, in turns.
+    labels: [usize; 2],
+}
+
+impl RcaSize {
+    const VOC: Self = Self { name: "VOC", foreground: 20, labels: [1, 2] };
+    const COCO: Self = Self { name: "COCO", foreground: 80, labels: [3, 3] };
+}
+
+// Regions, contrast and update of the memory: maps of 46x46 with 512 channels, 500 slots a class.
+fn rca(size: RcaSize) -> Result<Vec<Case<'static>>> {
     const BATCH: usize = 8;
-    let (classes, dim, side) = (20, 512, 46);
+    let (classes, dim, side) = (size.foreground, 512, 46);
     let config = RcaConfig::default();
     let layout = ClassLayout::new(classes)?;
-    let present = (0..BATCH).map(|image| vec![image % classes, (3 * image + 1) % classes]).collect();
+    let of_image = |image: usize| (0..size.labels[image % 2]).map(|label| (3 * image + 7 * label) % classes).collect();
+    let present: Vec<Vec<usize>> = (0..BATCH).map(of_image).collect();
+    let pairs: Vec<(usize, usize)> =
+        present.iter().enumerate().flat_map(|(image, of)| of.iter().map(move |class| (image, *class))).collect();
     let labels = ImageLabels::new(present, layout, DType::F32, &Device::Cpu)?;
     let embeddings = variable(&[BATCH, dim, side, side])?;
-    let regions = Regions::new(&random(&[BATCH, classes, side, side])?, &labels)?;
+    let coarse = random(&[BATCH, classes, side, side])?;
+    let regions = Regions::new(&coarse, &labels)?;
     let shape = [classes, config.memory_length, dim];
     let queue = ClassQueue::normal(shape, DType::F32, &Device::Cpu, &mut SeededSampler::new(0))?;
     let probabilities = Tensor::ones((BATCH, classes), DType::F32, &Device::Cpu)?;
-    let contrast: Work<'_> = {
-        let (embeddings, regions, labels) = (embeddings.clone(), regions.clone(), labels.clone());
-        let (queue, config) = (queue.clone(), config.clone());
-        Box::new(move || {
+    let case = |what: &str, ours| Case { name: format!("rca, {}: {what}", size.name), ours, candle: None };
+    let mut cases = rca_operations(size, &regions, &embeddings, &queue, &config, &pairs)?;
+    cases.push({
+        let (coarse, labels) = (coarse.clone(), labels.clone());
+        case("regions", Box::new(move || Regions::new(&coarse, &labels).map(|regions| drop(black_box(regions)))))
+    });
+    cases.push({
+        let (embeddings, labels, queue, config) = (embeddings.clone(), labels.clone(), queue.clone(), config.clone());
+        let work: Work<'_> = Box::new(move || {
+            let regions = Regions::new(&coarse, &labels)?;
             let draws = SeededSampler::new(0);
             let contrast = region_contrast(embeddings.as_tensor(), &regions, &labels, &queue, &config, &draws)?;
             contrast.map_or(Ok(()), |contrast| backward(&contrast.value))
-        })
-    };
+        });
+        case("regions, contrast, and gradient", work)
+    });
     let update: Work<'_> = Box::new(move || {
         let features = embeddings.as_detached_tensor();
         update_memory(&features, &regions, &probabilities, &labels, &queue, &config).map(|queue| drop(black_box(queue)))
     });
-    let case = |what: &str, ours| Case { name: format!("rca, released size: {what}"), ours, candle: None };
-    Ok(vec![case("contrast, and gradient", contrast), case("memory update", update)])
+    cases.push(case("memory update", update));
+    Ok(cases)
+}
+
+// Beside the same out of candle's operations.
+fn rca_operations(
+    size: RcaSize,
+    regions: &Regions,
+    embeddings: &Var,
+    queue: &ClassQueue,
+    config: &RcaConfig,
+    pairs: &[(usize, usize)],
+) -> Result<Vec<Case<'static>>> {
+    let spec = MemoryContrastSpec { temperature: config.temperature, clamp_min: config.clamp_min };
+    let classes: Vec<[usize; 2]> =
+        pairs.iter().enumerate().map(|(i, (_, class))| [*class, pairs[i * 5 % pairs.len()].1]).collect();
+    let queries = variable(&[pairs.len(), queue.slots().dim(2)?])?;
+    let composed = {
+        let (queries, queue, classes) = (queries.clone(), queue.clone(), classes.clone());
+        move || ops::memory_contrast_composed(queries.as_tensor(), queue.slots(), queue.filled(), &classes, &spec)
+    };
+    let queue = queue.clone();
+    let ours = move || ops::memory_contrast(queries.as_tensor(), queue.slots(), queue.filled(), &classes, &spec);
+    let name = format!("rca, {}: memory_contrast, {} queries", size.name, pairs.len());
+    let mut cases = Vec::from(both_ways(&name, ours, Some(composed)));
+    let (images, counts): (Vec<usize>, Vec<f64>) =
+        pairs.iter().map(|(image, class)| (*image, regions.count(*image, *class))).unzip();
+    let (_, foreground, pixels) = regions.masks().dims3()?;
+    let rows: Vec<u32> = pairs.iter().map(|(image, class)| (image * foreground + class) as u32).collect();
+    let rows = Tensor::from_vec(rows, pairs.len(), &Device::Cpu)?;
+    let masks = regions.masks().reshape(((), pixels))?.index_select(&rows, 0)?;
+    let masks = masks.reshape((pairs.len(), embeddings.dim(2)?, embeddings.dim(3)?))?;
+    let counts = Tensor::from_vec(counts, pairs.len(), &Device::Cpu)?;
+    let composed = {
+        let (map, masks, images, counts) = (embeddings.clone(), masks.clone(), images.clone(), counts.clone());
+        move || ops::region_mean_composed(map.as_tensor(), &masks, &images, &counts)
+    };
+    let map = embeddings.clone();
+    let ours = move || ops::region_mean(map.as_tensor(), &masks, &images, &counts);
+    let name = format!("rca, {}: region_mean, {} regions", size.name, pairs.len());
+    cases.extend(both_ways(&name, ours, Some(composed)));
+    Ok(cases)
 }

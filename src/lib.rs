@@ -89,5 +89,5 @@ pub use label::{ClassLayout, ImageLabels};
 pub use memory::{ClassQueue, MemoryState, PrototypeBank};
 pub use objective::{LossTerm, LossTerms, Objective, OmittedTerm, TermValue};
 pub use regularizer::{Regularized, Regularizer};
-pub use sampler::{ReplaySampler, Sampler, SeededSampler};
+pub use sampler::{HashKey, ReplaySampler, Sampler, SeededSampler};
 pub use view::{Normalization, Pair, View};

@@ -100,16 +100,26 @@ impl LossTerms {
         Ok(total)
     }
 
+    /// All values `(terms,)` in float64, where they were computed and without their graph; `None` when there are no
+    /// terms. Nothing waits for them: a loop that steps on can read those of many steps at once.
+    ///
+    /// # Errors
+    /// Those of candle.
+    pub fn values(&self) -> Result<Option<Tensor>> {
+        if self.terms.is_empty() {
+            return Ok(None);
+        }
+        let values: Vec<Tensor> = self.terms.iter().map(|term| term.value.detach()).collect();
+        Ok(Some(Tensor::stack(&values, 0)?.to_dtype(DType::F64)?))
+    }
+
     /// All values, with one copy from the device.
     ///
     /// # Errors
     /// Those of candle.
     pub fn scalars(&self) -> Result<Vec<TermValue>> {
-        if self.terms.is_empty() {
-            return Ok(Vec::new());
-        }
-        let values: Vec<Tensor> = self.terms.iter().map(|term| term.value.detach()).collect();
-        let values = Tensor::stack(&values, 0)?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+        let Some(values) = self.values()? else { return Ok(Vec::new()) };
+        let values = values.to_vec1::<f64>()?;
         Ok(self
             .terms
             .iter()

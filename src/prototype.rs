@@ -1,9 +1,9 @@
 //! Vectors that stand for a class or a region: weighted means of pixel features.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use crate::error::{Error, Result, expect_shape};
-use crate::ops::{Order, top_k, unit};
+use crate::ops::{Order, pixel_sums, region_mean, top_k, top_pixels, unit};
 
 // `F.normalize`'s.
 const UNIT_EPSILON: f64 = 1e-12;
@@ -51,6 +51,22 @@ impl TopPixels {
         Ok(Self { scores: top.values, indices: top.indices, pixels })
     }
 
+    /// The same from a map `(N, C, h, w)`, of some of its channels or of all: the rows of [`class_rows`], read where they
+    /// lie.
+    ///
+    /// # Errors
+    /// When the shape is another, a channel does not exist or `k` is 0.
+    pub fn of_map(scores: &Tensor, channels: Option<&[usize]>, k: usize) -> Result<Self> {
+        expect_shape("score map", scores, ["N".into(), "C".into(), "h".into(), "w".into()])?;
+        if k == 0 {
+            return Err(Error::value("pixels per prototype", "must be at least 1, is 0"));
+        }
+        let (n, _, h, w) = scores.dims4()?;
+        let pixels = n * h * w;
+        let (scores, indices) = top_pixels(scores, channels, k.min(pixels))?;
+        Ok(Self { scores, indices, pixels })
+    }
+
     /// The best `k` of them, or all when there are fewer.
     ///
     /// # Errors
@@ -82,12 +98,30 @@ impl TopPixels {
     /// When the shape is another.
     pub fn mean_direction(&self, features: &Tensor) -> Result<Tensor> {
         expect_shape("pixel features", features, [self.pixels.into(), "D".into()])?;
-        // The length of a mean is normalised away, so that of its divisor only the sign is left.
-        let weights = self.scores.broadcast_mul(&self.scores.sum_keepdim(1)?.sign()?)?.to_dtype(features.dtype())?;
+        let weights = self.weights()?.to_dtype(features.dtype())?;
         // One product with a sparse matrix serves all classes: no gather, and a dense backward.
         let dense = Tensor::zeros((self.scores.dim(0)?, self.pixels), features.dtype(), features.device())?
             .scatter_add(&self.indices, &weights, 1)?; // (C, P)
         unit(&dense.matmul(features)?, 1, UNIT_EPSILON)
+    }
+
+    /// The same from a map `(N, D, h, w)`: the chosen pixels are read where they lie.
+    ///
+    /// # Errors
+    /// When the shape is another.
+    pub fn mean_direction_of_map(&self, features: &Tensor) -> Result<Tensor> {
+        expect_shape("feature map", features, ["N".into(), "D".into(), "h".into(), "w".into()])?;
+        let (n, _, h, w) = features.dims4()?;
+        if n * h * w != self.pixels {
+            let reason = format!("must be {}, as the scores have, is {}", self.pixels, n * h * w);
+            return Err(Error::value("pixels of the features", reason));
+        }
+        unit(&pixel_sums(features, &self.indices, &self.weights()?)?, 1, UNIT_EPSILON)
+    }
+
+    // The length of a mean is normalised away, so that of its divisor only the sign is left.
+    fn weights(&self) -> Result<Tensor> {
+        Ok(self.scores.broadcast_mul(&self.scores.sum_keepdim(1)?.sign()?)?)
     }
 }
 
@@ -118,8 +152,7 @@ impl TopPixels {
 /// # Reference
 /// Prototypes of PPC (CVPR 2022) and of HSC's pixel level (IJCAI 2023).
 pub fn class_prototypes(scores: &Tensor, features: &Tensor, k: usize) -> Result<Tensor> {
-    let features = pixel_rows(&features.detach())?;
-    TopPixels::new(&class_rows(scores)?, k)?.mean_direction(&features)
+    TopPixels::of_map(scores, None, k)?.mean_direction_of_map(&features.detach())
 }
 
 /// Mean feature over each region of every image: `Σ f / (count + ε)`, 0 for an empty region.
@@ -144,14 +177,18 @@ pub fn class_prototypes(scores: &Tensor, features: &Tensor, k: usize) -> Result<
 /// ```
 pub fn region_means(features: &Tensor, regions: &[Tensor], epsilon: f64) -> Result<Vec<Tensor>> {
     expect_shape("feature map", features, ["N".into(), "D".into(), "h".into(), "w".into()])?;
-    let (n, _, h, w) = features.dims4()?;
-    let flat = features.flatten_from(2)?.contiguous()?; // (N, D, h*w)
-    let mut means = Vec::with_capacity(regions.len());
+    let (n, dim, h, w) = features.dims4()?;
     for region in regions {
         expect_shape("region", region, [n.into(), h.into(), w.into()])?;
-        let inside = region.to_dtype(features.dtype())?.reshape((n, h * w, 1))?;
-        let count = inside.sum(1)?; // (N, 1)
-        means.push(flat.matmul(&inside)?.squeeze(2)?.broadcast_div(&(count + epsilon)?)?);
     }
-    Ok(means)
+    if n * regions.len() == 0 {
+        return Ok(vec![Tensor::zeros((n, dim), features.dtype(), features.device())?; regions.len()]);
+    }
+    // All regions of an image side by side: one pass over the map, and one over its gradient.
+    let masks = Tensor::stack(regions, 1)?.reshape((n * regions.len(), h, w))?;
+    let images: Vec<usize> = (0..n).flat_map(|image| vec![image; regions.len()]).collect();
+    let counts = masks.to_dtype(DType::F64)?.sum((1, 2))?;
+    let means = region_mean(features, &masks, &images, &(counts + epsilon)?)?;
+    let means = means.reshape((n, regions.len(), dim))?;
+    (0..regions.len()).map(|region| Ok(means.narrow(1, region, 1)?.squeeze(1)?)).collect()
 }

@@ -41,6 +41,41 @@ pub trait Sampler: Send {
     /// # Errors
     /// When a parameter is not positive.
     fn beta(&mut self, alpha: f64, beta: f64) -> Result<f64>;
+
+    /// What draws are made of where the data lie, on a device whose labels the host has not seen. `None` when draws are
+    /// replayed: they belong to indices that only the host has.
+    fn hash_key(&self) -> Option<HashKey> {
+        None
+    }
+}
+
+/// A stream without a state: each draw is a function of the key and of what it is drawn for.
+///
+/// Any device can make any of them, in any order and without hearing of the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashKey(u64);
+
+impl HashKey {
+    /// The stream of that number.
+    pub fn new(key: u64) -> Self {
+        Self(key)
+    }
+
+    /// The number.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The draw of the member at `position` in `class`: uniform among all `u32`.
+    pub fn draw(self, class: u32, position: u32) -> u32 {
+        // SplitMix64 at this place of its sequence: passes the usual tests of randomness, and is a few instructions on
+        // every device. Kernels repeat it.
+        let place = u64::from(class) << 32 | u64::from(position);
+        let mut bits = self.0.wrapping_add(place.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((bits ^ (bits >> 31)) >> 32) as u32
+    }
 }
 
 /// ChaCha8 streams keyed by a seed and scope names. Same seed, same numbers, on every machine.
@@ -99,6 +134,10 @@ impl Sampler for SeededSampler {
     fn beta(&mut self, alpha: f64, beta: f64) -> Result<f64> {
         let beta = Beta::new(alpha, beta).map_err(|err| Error::value("sampler", err.to_string()))?;
         Ok(beta.sample(&mut self.rng))
+    }
+
+    fn hash_key(&self) -> Option<HashKey> {
+        Some(HashKey(self.key))
     }
 }
 

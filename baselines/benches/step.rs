@@ -104,9 +104,9 @@ fn measure(config: &RunConfig) -> Result<[Vec<StepTimes>; METHODS.len()]> {
         // Who comes after whom matters to the caches, so the order turns.
         for method in (0..METHODS.len()).map(|place| (place + round) % METHODS.len()) {
             let (Model { baseline, .. }, optimizer, trainer) = &mut runs[method];
-            let report = trainer.step(baseline.as_mut(), optimizer, &batch)?;
+            let reports = trainer.step(baseline.as_mut(), optimizer, &batch)?;
             if round >= WARM_UP_ROUNDS {
-                times[method].push(report.times);
+                times[method].extend(reports.iter().map(|report| report.times));
             }
         }
     }

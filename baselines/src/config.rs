@@ -24,6 +24,9 @@ use crate::settings;
 use crate::train::PolySgdConfig;
 
 mod overlay;
+mod train;
+
+pub use train::TrainConfig;
 
 /// Configurations that come with the program.
 const BUILTIN: [(&str, &str); 7] = [
@@ -142,44 +145,6 @@ impl BaselineConfig {
             Self::Eps(config) => Box::new(Eps::new(config.clone(), layout, vb)?),
             Self::Oaa(config) => Box::new(Oaa::new(config.clone(), layout, vb)?),
         })
-    }
-}
-
-/// How long to train.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TrainConfig {
-    /// Passes over the data; SEAM's 8.
-    pub epochs: usize,
-    /// Optimizer steps, in place of `epochs`.
-    pub steps: Option<usize>,
-    /// Steps between checkpoints; `None` writes one at the end.
-    pub checkpoint_every: Option<usize>,
-}
-
-impl Default for TrainConfig {
-    fn default() -> Self {
-        Self { epochs: 8, steps: None, checkpoint_every: None }
-    }
-}
-
-impl TrainConfig {
-    /// Checks every field.
-    ///
-    /// # Errors
-    /// Naming the field that is 0.
-    pub fn validate(&self) -> Result<()> {
-        let fields =
-            [("epochs", Some(self.epochs)), ("steps", self.steps), ("checkpoint_every", self.checkpoint_every)];
-        match fields.into_iter().find(|(_, value)| *value == Some(0)) {
-            None => Ok(()),
-            Some((field, _)) => Err(candle_wsss::Error::config(field, "must be at least 1, is 0").into()),
-        }
-    }
-
-    /// Optimizer steps of the run.
-    pub fn total_steps(&self, steps_per_epoch: usize) -> usize {
-        self.steps.unwrap_or(self.epochs.saturating_mul(steps_per_epoch))
     }
 }
 

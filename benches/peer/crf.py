@@ -14,7 +14,6 @@ import time
 
 import numpy as np
 import pydensecrf.densecrf as dcrf
-from PIL import Image
 from pydensecrf.utils import unary_from_labels, unary_from_softmax
 
 WIDTH, HEIGHT, ITERATIONS, PRESENT, ROUNDS = 500, 375, 10, 4, 3
@@ -26,6 +25,8 @@ def hashed(x, y, label):
 
 def picture(path, width, height):
     if path:
+        from PIL import Image
+
         return np.asarray(Image.open(path).convert("RGB").resize((width, height), Image.BICUBIC)).copy()
     y, x = np.mgrid[:height, :width]
     channels = [(hashed(x, y, c + 1) // 2 + x // 5 + y // 7 + (x * 7 + y * 13 + c) % 9) for c in range(3)]

@@ -17,20 +17,12 @@ import subprocess
 import sys
 import tempfile
 
+from reaching.build import built
+
 FOLDER = pathlib.Path(__file__).parent
 ROOT = FOLDER.parent.parent
 # Benches that write their own input: called with `--make FOLDER` before, and both with `--images FOLDER`.
 MAKES_IMAGES = {"data"}
-
-
-def built(name, cargo):
-    """The path of the bench's program."""
-    command = [*cargo, "bench", "--workspace", "--bench", name, "--no-run", "--message-format=json"]
-    lines = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
-    for message in map(json.loads, lines):
-        if message.get("executable") and message["target"]["name"] == name:
-            return message["executable"]
-    sys.exit(f"cargo built no bench `{name}`")
 
 
 def measured(command):
@@ -61,7 +53,7 @@ def main():
         at = given.index("--")
         given, passed = given[:at], given[at + 1:]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bench", choices=sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "run"))
+    parser.add_argument("bench", choices=sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in ("run", "reach")))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--python", default=sys.executable, help="interpreter that has the peer's packages")
     parser.add_argument("--cargo", default="cargo", help="command that stands in for cargo")

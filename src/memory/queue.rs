@@ -168,13 +168,14 @@ impl ClassQueue {
         Ok(Self { slots, pointer, filled })
     }
 
-    /// Adds `queue`, `pointer` and `filled` to a state, the latter two `(classes)` of `u32`.
+    /// Adds `queue`, `pointer` and `filled` to a state, the latter two `(classes)` of `u32` on the CPU.
     ///
     /// # Errors
     /// When a key is taken.
     pub fn insert_into(&self, state: &mut MemoryState) -> Result<()> {
         let classes = self.pointer.len();
-        let counts = |numbers: &[u32]| Tensor::from_vec(numbers.to_vec(), classes, self.slots.device());
+        // On the host, where they are kept: a step that takes the state over waits for no device.
+        let counts = |numbers: &[u32]| Tensor::from_vec(numbers.to_vec(), classes, &Device::Cpu);
         state.insert("queue", &self.slots)?;
         state.insert("pointer", &counts(&self.pointer)?)?;
         state.insert("filled", &counts(&self.filled)?)

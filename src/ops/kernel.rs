@@ -13,11 +13,15 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::device::{Buffer, Cuda, DeviceArray, Gpu, emulator};
+use super::vector;
 use super::vectors::Vectors;
 
 /// The floating point types the kernels are written for.
 pub(super) trait Real: WithDType + Neg<Output = Self> + Vectors {
     fn exp(self) -> Self;
+    /// The same as vector instructions, within two units in the last place; see `vector`.
+    fn exp_near(self) -> Self;
+    fn ln(self) -> Self;
     fn ln_1p(self) -> Self;
     fn sqrt(self) -> Self;
 }
@@ -25,6 +29,15 @@ pub(super) trait Real: WithDType + Neg<Output = Self> + Vectors {
 impl Real for f32 {
     fn exp(self) -> Self {
         self.exp()
+    }
+
+    #[inline(always)]
+    fn exp_near(self) -> Self {
+        vector::exp_of(self)
+    }
+
+    fn ln(self) -> Self {
+        self.ln()
     }
 
     fn ln_1p(self) -> Self {
@@ -39,6 +52,15 @@ impl Real for f32 {
 impl Real for f64 {
     fn exp(self) -> Self {
         self.exp()
+    }
+
+    #[inline(always)]
+    fn exp_near(self) -> Self {
+        self.exp()
+    }
+
+    fn ln(self) -> Self {
+        self.ln()
     }
 
     fn ln_1p(self) -> Self {
@@ -286,6 +308,7 @@ fn on_cuda<const N: usize>(
 ) -> Result<(CudaStorage, Shape)> {
     let cuda = Cuda::of(inputs[0].0)?;
     let arrays = collect("a kernel", inputs.iter().map(|(storage, layout)| cuda.array(storage, layout)))?;
+    expect_one_type(&arrays)?;
     let (buffer, shape) = run(&cuda, arrays)?;
     Ok((cuda.storage(buffer)?, shape))
 }
@@ -298,8 +321,18 @@ fn on_emulator<const N: usize>(
     let copies = inputs.iter().map(|(storage, layout)| emulator.copy(storage, layout));
     let copies = copies.collect::<Result<Vec<Buffer>>>()?;
     let arrays = copies.iter().zip(&inputs).map(|(copy, (_, layout))| Ok(copy.array(layout.dims())));
-    let (buffer, shape) = run(&emulator, collect("a kernel", arrays)?)?;
+    let arrays = collect("a kernel", arrays)?;
+    expect_one_type(&arrays)?;
+    let (buffer, shape) = run(&emulator, arrays)?;
     Ok((emulator.storage(buffer)?, shape))
+}
+
+/// A kernel would take the bytes of one type for those of another.
+fn expect_one_type(arrays: &[DeviceArray<'_>]) -> Result<()> {
+    match arrays.iter().find(|array| array.dtype != arrays[0].dtype) {
+        Some(other) => bail!("expected tensors of one type, got {:?} and {:?}", arrays[0].dtype, other.dtype),
+        None => Ok(()),
+    }
 }
 
 /// The values of a tensor on the CPU that an operation holds beside its inputs. It must be contiguous.

@@ -10,15 +10,37 @@ mod conv2d;
 mod dense_crf;
 mod depthwise;
 mod device;
+mod enlarged;
+mod equivariance;
 mod extremum;
 mod gemm;
 mod kernel;
 mod max_pool2d;
+mod memory_contrast;
+mod min_pool;
+mod normalize;
 mod pointwise;
+mod precomputed;
+mod prototype_contrast;
+mod region_mask;
+mod region_mean;
 mod resize;
+mod resized_mean;
+mod seeds;
+mod select;
+mod sgd;
 mod soft_margin;
 mod top_k;
+mod top_prototype;
 mod unit;
+mod vector;
+
+pub use affine::{affine, affine_relu};
+pub use affinity::{affinity_mean, affinity_mean_composed};
+pub use conv2d::{Conv2dSpec, conv2d};
+pub use dense_crf::{
+    CrfKernel, DenseCrf, DenseCrfConfig, DenseCrfPlan, refine_label_pair, refine_label_pair_on_device,
+};
 mod vectors;
 
 pub use affine::{affine, affine_relu};
@@ -26,15 +48,29 @@ pub use affinity::affinity_mean;
 pub use conv2d::{Conv2dSpec, affine_relu_conv2d, conv2d};
 pub use dense_crf::{CrfKernel, DenseCrf, DenseCrfConfig, DenseCrfPlan, refine_label_pair};
 pub use depthwise::{DepthwiseSpec, depthwise_conv2d};
-pub use device::cuda_device;
 #[cfg(any(test, feature = "testing"))]
 pub use device::poison_buffers;
+pub use device::{Precision, convolution_precision, cuda_device, set_convolution_precision};
 #[cfg(all(feature = "emulate", any(test, feature = "testing")))]
 pub use device::{ThreadOrder, emulated};
+pub use equivariance::{ComparedMaps, EquivarianceOptions, EquivarianceTerms, OneHotChannels, equivariance};
 pub use extremum::{max_keepdim, min_keepdim};
 pub use max_pool2d::{MaxPool2dSpec, max_pool2d};
+pub use memory_contrast::{MemoryContrastSpec, memory_contrast, memory_contrast_composed};
+pub use min_pool::min_pool;
+pub use normalize::{max_norm, min_max_norm};
 pub use pointwise::{abs, clamp, relu};
+pub use prototype_contrast::{
+    ContrastInputs, ContrastTerm, HardHalf, Negatives, PixelWeights, composed as prototype_contrast_composed,
+    prototype_contrast,
+};
+pub use region_mask::region_masks;
+pub use region_mean::{region_mean, region_mean_composed};
 pub use resize::{Corners, resize_bilinear, resize_nearest};
+pub use resized_mean::resized_mean;
+pub use seeds::{best_class, seed_scores};
+pub use sgd::{SgdStep, gradient_scale, sgd_step};
 pub use soft_margin::soft_margin;
 pub use top_k::{Order, TopK, top_k};
+pub use top_prototype::{pixel_sums, top_pixels};
 pub use unit::{unit, unit_added};

@@ -2,11 +2,11 @@
 
 use candle_core::Tensor;
 
-use crate::error::{Result, expect_shape};
-use crate::ops::{max_keepdim, min_keepdim, relu};
+use crate::error::Result;
+use crate::ops;
 
-// Added to denominators and used as threshold by all four papers' code.
-const EPSILON: f64 = 1e-5;
+/// Added to denominators and used as threshold by all four papers' code.
+pub const NORM_EPSILON: f64 = 1e-5;
 
 /// `relu(r - m - ε) / (M - m + ε)` with `r = relu(cam)` and `M`, `m` its largest and smallest value in the image.
 ///
@@ -21,9 +21,7 @@ const EPSILON: f64 = 1e-5;
 /// # Reference
 /// `max_norm` of SEAM (CVPR 2020).
 pub fn max_norm(cam: &Tensor) -> Result<Tensor> {
-    let Extent { rectified, most, least } = extent(cam)?;
-    let above = relu(&(rectified.broadcast_sub(&least)? - EPSILON)?)?;
-    Ok(above.broadcast_div(&((most - least)? + EPSILON)?)?)
+    ops::max_norm(cam, NORM_EPSILON)
 }
 
 /// `(r' - m - ε) / (M - m + ε)`, where `r' = r = relu(cam)`, but 0 where `r < m + ε`. No gradient.
@@ -40,25 +38,18 @@ pub fn max_norm(cam: &Tensor) -> Result<Tensor> {
 /// # Reference
 /// The seed of HSC (IJCAI 2023) and of PPC (CVPR 2022); SEAM's inference.
 pub fn min_max_norm(cam: &Tensor) -> Result<Tensor> {
-    let Extent { rectified, most, least } = extent(&cam.detach())?;
-    let kept = rectified.broadcast_ge(&(&least + EPSILON)?)?;
-    let kept = kept.where_cond(&rectified, &rectified.zeros_like()?)?;
-    let above = kept.broadcast_sub(&(&least + EPSILON)?)?;
-    Ok(above.broadcast_div(&((most - least)? + EPSILON)?)?)
+    ops::min_max_norm(cam, NORM_EPSILON)
 }
 
-struct Extent {
-    rectified: Tensor,
-    // (N, C, 1, 1)
-    most: Tensor,
-    least: Tensor,
-}
-
-fn extent(cam: &Tensor) -> Result<Extent> {
-    expect_shape("activation map", cam, ["N".into(), "C".into(), "h".into(), "w".into()])?;
-    let rectified = relu(cam)?;
-    let flat = rectified.flatten_from(2)?; // (N, C, h*w)
-    let most = max_keepdim(&flat, 2)?.unsqueeze(3)?;
-    let least = min_keepdim(&flat, 2)?.unsqueeze(3)?;
-    Ok(Extent { rectified, most, least })
+/// Scores of every class at the pixels of a grid: [`min_max_norm`] of the resized maps, with a constant background.
+/// No gradient.
+///
+/// # Shapes
+/// `cam (N, num_classes, h, w)`, background last, to `(N, num_classes, height, width)` for `grid = (height, width)`;
+/// resized bilinearly with aligned corners.
+///
+/// # Errors
+/// When the shape is another or a size is 0.
+pub fn scores(cam: &Tensor, grid: (usize, usize), background: f64) -> Result<Tensor> {
+    ops::seed_scores(cam, grid, background, NORM_EPSILON)
 }

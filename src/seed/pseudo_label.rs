@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use crate::error::{Result, expect_shape};
 use crate::label::ImageLabels;
-use crate::ops::max_keepdim;
+use crate::ops;
 
 /// Arg-max over all classes of `scores * labels`; the lowest class of several. No gradient.
 ///
@@ -27,14 +27,7 @@ use crate::ops::max_keepdim;
 /// # Ok::<(), candle_wsss::Error>(())
 /// ```
 pub fn pseudo_label(scores: &Tensor, labels: &ImageLabels) -> Result<Tensor> {
-    let masked = masked(scores, labels)?;
-    let classes = masked.dim(1)?;
-    let index = Tensor::arange(0u32, classes as u32, masked.device())?.reshape((1, classes, 1, 1))?;
-    let index = index.broadcast_as(masked.shape())?.contiguous()?;
-    // Not `argmax`: which of several equal classes it names depends on the device.
-    let best = masked.broadcast_eq(&max_keepdim(&masked, 1)?)?;
-    let none = Tensor::full(classes as u32, index.shape(), index.device())?;
-    Ok(best.where_cond(&index, &none)?.min(1)?)
+    ops::best_class(scores, labels)
 }
 
 /// Soft-max over all classes of `scores * labels`. No gradient.

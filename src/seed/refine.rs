@@ -4,8 +4,8 @@ use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::ops::{Corners, DenseCrfConfig, refine_label_pair, resize_bilinear};
-use crate::view::{Pair, View};
+use crate::ops::{Corners, DenseCrfConfig, refine_label_pair, refine_label_pair_on_device, resize_bilinear};
+use crate::view::{Normalization, Pair, View};
 
 /// Refinement of pseudo labels.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -13,7 +13,8 @@ use crate::view::{Pair, View};
 pub enum Refine {
     /// The labels as they are.
     None,
-    /// A fully connected CRF on the image at the size of the labels. Runs on the host.
+    /// A fully connected CRF on the image at the size of the labels. Runs on the host, but for the exact kernel where the
+    /// tensors are on a CUDA device.
     DenseCrf(DenseCrfConfig),
 }
 
@@ -44,7 +45,12 @@ impl Refine {
             Self::None => Ok(labels.clone()),
             Self::DenseCrf(config) => {
                 let (_, h, w) = labels.target.dims3()?;
-                refine_label_pair(&crf_image(view, (h, w))?, labels, num_labels, config)
+                let image = image_at(view, (h, w))?;
+                let normalization = view.normalization();
+                match refine_label_pair_on_device(&image, normalization, labels, num_labels, config)? {
+                    Some(refined) => Ok(refined),
+                    None => refine_label_pair(&colours(&image, normalization)?, labels, num_labels, config),
+                }
             }
         }
     }
@@ -58,10 +64,16 @@ impl Refine {
 /// # Errors
 /// When a size is 0.
 pub fn crf_image(view: &View, size: (usize, usize)) -> Result<Tensor> {
+    colours(&image_at(view, size)?, view.normalization())
+}
+
+fn image_at(view: &View, size: (usize, usize)) -> Result<Tensor> {
     let image = view.image().detach();
     let (_, _, height, width) = image.dims4()?;
-    let image = if (height, width) == size { image } else { resize_bilinear(&image, size, Corners::Aligned)? };
-    let normalization = view.normalization();
+    if (height, width) == size { Ok(image) } else { resize_bilinear(&image, size, Corners::Aligned) }
+}
+
+fn colours(image: &Tensor, normalization: Normalization) -> Result<Tensor> {
     let channel = |values: [f64; 3]| -> Result<Tensor> {
         Ok(Tensor::new(&values, image.device())?.to_dtype(image.dtype())?.reshape((1, 3, 1, 1))?)
     };

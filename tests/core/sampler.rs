@@ -1,6 +1,6 @@
 //! Draws are the same everywhere, independent per scope, and can be replayed.
 
-use candle_wsss::{ReplaySampler, Sampler, SeededSampler};
+use candle_wsss::{HashKey, ReplaySampler, Sampler, SeededSampler};
 
 /// A stream of a seed is part of the format: a resumed run on another version must draw the same numbers.
 #[test]
@@ -60,4 +60,28 @@ fn replay_plays_each_draw_once_across_forks() {
     assert!(tape.fork("hsc").fork("pick").distinct(5, 2).is_err(), "a draw is played once");
     let misfit = tape.fork("hsc").fork("lambda").normal(2).unwrap_err().to_string();
     assert!(misfit.contains("hsc/lambda"), "{misfit}");
+}
+
+/// Written out once more: `SplitMix64`, whose numbers for the seed 1234567 are published with the generator.
+#[test]
+fn hashed_draws_are_those_of_split_mix() {
+    let key = HashKey::new(1_234_567);
+    let draws: Vec<u32> = (0..5).map(|position| key.draw(0, position)).collect();
+    let published: [u64; 5] = [
+        6_457_827_717_110_365_317,
+        3_203_168_211_198_807_973,
+        9_817_491_932_198_370_423,
+        4_593_380_528_125_082_431,
+        16_408_922_859_458_223_821,
+    ];
+    assert_eq!(draws, published.map(|bits| (bits >> 32) as u32));
+    assert_ne!(key.draw(1, 0), key.draw(0, 0));
+}
+
+#[test]
+fn streams_have_a_key_unless_they_are_replayed() {
+    let root = SeededSampler::new(3);
+    assert_eq!(root.fork("a").hash_key(), SeededSampler::new(3).child("a").hash_key());
+    assert_ne!(root.fork("a").hash_key(), root.fork("b").hash_key());
+    assert_eq!(ReplaySampler::new().hash_key(), None);
 }

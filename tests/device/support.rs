@@ -23,6 +23,11 @@ pub(super) fn normal(name: &str, dims: &[usize], dtype: DType) -> Result<Tensor>
     Ok(Tensor::from_vec(values, dims, &Device::Cpu)?.to_dtype(dtype)?)
 }
 
+/// Standard normal numbers rounded to quarters: with ties and zeros, and the same in all types.
+pub(super) fn grid(name: &str, dims: &[usize], dtype: DType) -> Result<Tensor> {
+    Ok(((normal(name, dims, DType::F64)? * 4.0)?.round()? / 4.0)?.to_dtype(dtype)?)
+}
+
 type Run = Vec<Option<Tensor>>;
 
 /// Result and gradients of a function: those of `Σ result * weights`, with fixed random weights.

@@ -9,9 +9,17 @@ mod conv2d;
 mod depthwise;
 mod extremum;
 mod max_pool2d;
+mod memory_contrast;
+mod normalize;
 mod pointwise;
+pub(crate) mod prototype_contrast;
+mod region_mean;
 mod resize;
+mod resized_mean;
+mod seeds;
+mod sgd;
 mod top_k;
+mod top_prototype;
 mod unit;
 
 use candle_core::{DType, Device, Tensor, Var};

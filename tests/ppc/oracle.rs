@@ -116,8 +116,10 @@ fn naive_intra(inputs: &Inputs, view: &NaiveView, scope: &str, config: &PpcConfi
             if half == 0 {
                 continue;
             }
-            let mut stream = SeededSampler::new(DRAWS).fork(&format!("{scope}/{class}"));
-            let mut chosen: Vec<usize> = stream.distinct(members.len(), half).unwrap();
+            let key = SeededSampler::new(DRAWS).fork(scope).hash_key().unwrap();
+            let mut chosen: Vec<usize> = (0..members.len()).collect();
+            chosen.sort_by_key(|position| key.draw(class as u32, *position as u32));
+            chosen.truncate(half);
             let distance: Vec<f64> = members.iter().map(|pixel| -similarity[*pixel]).collect();
             let hard = (members.len() as f64 * hard_fraction) as usize;
             chosen.extend_from_slice(&descending(&distance)[hard - half..hard]);

@@ -125,7 +125,9 @@ fn complaints(path: &str, text: &str, program: &Program) -> Vec<String> {
 
 fn missing_target(rest: Option<&[&str]>, folders: &[&str]) -> Option<String> {
     let name = rest?.first()?;
-    let exists = folders.iter().any(|folder| root().join(folder).join(format!("{name}.rs")).is_file());
+    // A file, or a folder with one called `main`.
+    let files = [format!("{name}.rs"), format!("{name}/main.rs")];
+    let exists = folders.iter().any(|folder| files.iter().any(|file| root().join(folder).join(file).is_file()));
     (!exists).then(|| format!("no `{name}` in {}", folders.join(" or ")))
 }
 

@@ -8,6 +8,7 @@ mod knobs;
 mod layers;
 mod links;
 mod literals;
+mod reads;
 mod size;
 mod snippets;
 mod source;

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use candle_core::Device;
+use candle_wsss::ops::{Precision, set_convolution_precision};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cli::verbs::compare::CompareArgs;
 use crate::cli::verbs::config::ConfigArgs;
@@ -16,7 +18,8 @@ use crate::cli::verbs::train::TrainArgs;
 use crate::cli::verbs::viz::VizArgs;
 use crate::cli::verbs::weights::WeightsCommand;
 use crate::data::{CocoConfig, DataSource, LabelSource};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::run::ComputeDevice;
 use crate::settings;
 
 /// Weakly supervised semantic segmentation: train a baseline with and without regularizers, and compare their seeds.
@@ -81,6 +84,45 @@ pub struct ConfigSource {
     /// Change one field, as in `--set loader.batch_size=4`; may come several times
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
+}
+
+/// Where networks run.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct DeviceArgs {
+    /// Where networks run: cpu, cuda, or cuda:N for one of several NVIDIA devices. Checkpoints go from any to any
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: ComputeDevice,
+    /// How an NVIDIA device multiplies in convolutions: tf32 rounds factors to 10 bits, and is several times faster
+    #[arg(long, value_name = "PRECISION", value_enum, default_value_t = ConvolutionPrecision::Float32)]
+    pub precision: ConvolutionPrecision,
+}
+
+/// How an NVIDIA device multiplies in convolutions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ConvolutionPrecision {
+    /// As the CPU does
+    Float32,
+    /// By tensor cores, with factors rounded to 10 bits after the point
+    Tf32,
+}
+
+impl DeviceArgs {
+    /// The device, ready to compute, for the whole process. To be asked before anything is made.
+    ///
+    /// # Errors
+    /// When this program or the machine lacks it, or it cannot multiply as asked.
+    pub fn open(self) -> Result<Device> {
+        let device = self.device.open()?;
+        match self.precision {
+            ConvolutionPrecision::Tf32 if device.is_cpu() => {
+                let reason = "--precision tf32: is for NVIDIA devices; give --device cuda, or leave it out";
+                return Err(Error::Config(reason.to_string()));
+            }
+            ConvolutionPrecision::Tf32 => set_convolution_precision(Precision::Tf32),
+            ConvolutionPrecision::Float32 => {}
+        }
+        Ok(device)
+    }
 }
 
 /// Which data set.

@@ -20,7 +20,7 @@ pub use args::Cli;
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     environment::prepare();
-    match run(cli) {
+    match in_pool(|| run(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => {
             report(&err);
@@ -28,6 +28,15 @@ pub fn main() -> ExitCode {
         }
     }
 }
+
+/// Whoever is in a pool does his part of what is split; from outside, every split is handed over and waited for.
+fn in_pool<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    // Backward walks the graph recursively.
+    let pool = rayon::ThreadPoolBuilder::new().stack_size(STACK).build();
+    pool.map_err(|err| crate::Error::Config(format!("threads: {err}")))?.install(work)
+}
+
+const STACK: usize = 64 << 20;
 
 #[allow(clippy::print_stderr, reason = "the one place errors are printed")]
 fn report(err: &crate::Error) {

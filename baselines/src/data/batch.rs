@@ -22,7 +22,7 @@ pub struct Batch {
     pub progress: Progress,
 }
 
-/// The samples of a batch before they go to the device. Threads make these, so that no device is used from two.
+/// The samples of a batch before they go to the device. Several threads make these, and one brings them there.
 pub(super) struct HostBatch {
     pub(super) progress: Progress,
     /// Positions in the image set.

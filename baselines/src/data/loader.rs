@@ -1,7 +1,7 @@
 //! Batches as a function of seed and step.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::Device;
 use candle_wsss::{Progress, Sampler, SeededSampler};
@@ -76,13 +76,18 @@ impl Loader {
         self.upload(self.source.prepare(step)?)
     }
 
-    /// The batches of a range of steps, made ahead by [`LoaderConfig::prefetch`] threads. Same bytes as
-    /// [`Loader::batch`]; a batch that cannot be made is an `Err` in its place.
+    /// The batches of a range of steps, made ahead by [`LoaderConfig::prefetch`] threads, and brought to the device by one
+    /// more: a copy to a device waits for what that was given before. Same bytes as [`Loader::batch`]; a batch that cannot
+    /// be made is an `Err` in its place.
     pub fn stream(&self, steps: Range<usize>) -> impl Iterator<Item = Result<Batch>> + use<> {
         let source = Arc::clone(&self.source);
-        let prepared = Prefetch::new(steps, self.source.config.prefetch, move |step| source.prepare(step));
+        let threads = self.source.config.prefetch;
+        let prepared = Mutex::new(Prefetch::new(steps.clone(), threads, move |step| source.prepare(step)));
         let loader = self.clone();
-        prepared.map(move |batch| loader.upload(batch?))
+        Prefetch::new(steps, threads.min(1), move |step| {
+            let batch = prepared.lock().unwrap_or_else(PoisonError::into_inner).next();
+            loader.upload(batch.unwrap_or_else(|| loader.source.prepare(step))?)
+        })
     }
 
     fn upload(&self, batch: HostBatch) -> Result<Batch> {

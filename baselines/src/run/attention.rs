@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
-use candle_wsss::{Baseline, Mode, View};
+use candle_core::Tensor;
+use candle_wsss::{Mode, View};
 use rayon::prelude::*;
 
 use crate::accumulate::{
@@ -14,7 +14,7 @@ use crate::data::{Filter, ImageSet, resize};
 use crate::error::{Error, Result};
 use crate::infer::normalized;
 use crate::run::seed_job::{SeedFolder, SeedJob, Seeds};
-use crate::run::{Interrupt, Progress};
+use crate::run::{Interrupt, Network, Progress};
 
 /// Name of the folder of accumulated maps inside a training's folder.
 pub const ATTENTION_FOLDER: &str = "attention";
@@ -71,7 +71,7 @@ impl AccumulationSchedule {
 /// When an image is unreadable, the network's maps are no numbers, a file cannot be written or does not fit, or the user
 /// interrupts.
 pub fn accumulate(
-    model: &dyn Baseline,
+    network: &Network,
     images: &ImageSet,
     config: &RunConfig,
     pass: AccumulationPass,
@@ -92,7 +92,7 @@ pub fn accumulate(
                 "; attention maps merged by then are in {place}, --resume goes on"
             )));
         }
-        accumulate_image(model, images, index, config, pass, folder)?;
+        accumulate_image(network, images, index, config, pass, folder)?;
         bar.inc(1);
         Ok(())
     });
@@ -101,7 +101,7 @@ pub fn accumulate(
 }
 
 fn accumulate_image(
-    model: &dyn Baseline,
+    network: &Network,
     images: &ImageSet,
     index: usize,
     config: &RunConfig,
@@ -113,7 +113,7 @@ fn accumulate_image(
         return Ok(());
     }
     let named = |err: Error| Error::data(name, err.to_string());
-    let Activations { logits, maps } = activations(model, images, index, config).map_err(|err| match err {
+    let Activations { logits, maps } = activations(network, images, index, config).map_err(|err| match err {
         err @ Error::Core(_) => named(err),
         err => err,
     })?;
@@ -138,7 +138,7 @@ struct Activations {
     maps: Tensor,
 }
 
-fn activations(model: &dyn Baseline, images: &ImageSet, index: usize, config: &RunConfig) -> Result<Activations> {
+fn activations(network: &Network, images: &ImageSet, index: usize, config: &RunConfig) -> Result<Activations> {
     let mut image = images.image(index)?;
     let size = (image.width() as usize, image.height() as usize);
     let (width, height) = config.accumulate.input.size(size);
@@ -146,7 +146,8 @@ fn activations(model: &dyn Baseline, images: &ImageSet, index: usize, config: &R
         image = resize(&image, width, height, Filter::Bilinear);
     }
     let normalization = config.loader.normalization;
-    let image = normalized(&image, normalization, &Device::Cpu)?.unsqueeze(0)?;
+    let image = normalized(&image, normalization, network.device())?.unsqueeze(0)?;
+    let model = network.baseline();
     let output = model.forward(&View::new(image)?.with_normalization(normalization)?, Mode::Eval)?;
     output.check(model.spec())?;
     Ok(Activations { logits: output.logits.squeeze(0)?.to_vec1()?, maps: output.seed_cam().detach().squeeze(0)? })
@@ -165,7 +166,7 @@ fn take_over(path: &Path, mut map: AttentionMap) -> Result<()> {
 }
 
 /// Seeds of every image out of a folder of accumulated maps, in place of a network: the files of
-/// [`infer_seeds`](crate::run::infer_seeds).
+/// [`infer_seeds_of`](crate::run::infer_seeds_of).
 ///
 /// # Errors
 /// When a map or an image is missing or unreadable, a file cannot be written, or the user interrupts.

@@ -12,6 +12,7 @@ use candle_wsss::{Baseline, ClassLayout, ParameterGroup, ParameterStore, Regular
 use crate::backbone::load_pretrained;
 use crate::config::RunConfig;
 use crate::error::{Error, Result};
+use crate::run::network::Network;
 use crate::train::PolySgd;
 use crate::train::checkpoint::{Checkpoint, METADATA_KEY};
 use crate::weights::{map_names, read_weights, safetensors_metadata};
@@ -32,6 +33,8 @@ pub struct Model {
     pub baseline: Box<dyn Baseline>,
     /// All parameters by name.
     pub store: ParameterStore,
+    /// Where they are.
+    pub device: Device,
 }
 
 /// Builds the network and stacks the regularizers, then loads the start weights.
@@ -59,7 +62,8 @@ pub fn build(
     let again = config.baseline.clone();
     let twin = Twin::new(store.clone(), MODEL_SCOPE, move |vb| again.build(layout, vb));
     let draws = SeededSampler::new(seed).child("memory");
-    let model = Model { baseline: stack(baseline, regularizers, Some(twin), &vb, &draws)?, store };
+    let model =
+        Model { baseline: stack(baseline, regularizers, Some(twin), &vb, &draws)?, store, device: device.clone() };
     if let Some(weights) = config.weights.as_ref().filter(|weights| *weights != NO_WEIGHTS) {
         load_start(config, &model, weights, device)?;
     }
@@ -145,9 +149,9 @@ impl Model {
         config: &RunConfig,
         regularizers: &[RegularizerConfig],
         layout: ClassLayout,
-    ) -> Result<Box<dyn Baseline>> {
+    ) -> Result<Network> {
         let tensors: HashMap<String, Tensor> = self.store.snapshot()?.into_iter().collect();
-        let vb = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
+        let vb = VarBuilder::from_tensors(tensors, DType::F32, &self.device);
         let baseline = config.baseline.build(layout, vb.pp(MODEL_SCOPE))?;
         let staying: Vec<RegularizerConfig> =
             regularizers.iter().filter(|regularizer| regularizer.alters_inference()).cloned().collect();
@@ -157,22 +161,23 @@ impl Model {
             drop(memory.split_off(leaving.name()));
         }
         network.restore(memory)?;
-        Ok(network)
+        Ok(Network::new(network, self.device.clone()))
     }
 }
 
-/// A model for inference out of a checkpoint: the baseline alone. All of the checkpoint is checked all the same.
+/// A model for inference out of a checkpoint, on any device: the baseline alone. All of the checkpoint is checked all the
+/// same.
 ///
 /// # Errors
 /// When the checkpoint does not fit its own configuration, naming the tensor that is missing, surplus or misshapen.
-pub fn from_checkpoint(checkpoint: &Checkpoint, path: &Path) -> Result<(Box<dyn Baseline>, RunConfig)> {
+pub fn from_checkpoint(checkpoint: &Checkpoint, path: &Path, device: &Device) -> Result<(Network, RunConfig)> {
     let misfit = |err: Error| Error::data(path, err.to_string());
     let mut config = RunConfig::from_toml(&checkpoint.info.config, "its configuration", &[]).map_err(misfit)?;
     config.weights = None;
     let layout = ClassLayout::new(checkpoint.info.classes.len()).map_err(|err| misfit(err.into()))?;
     let method = checkpoint.info.regularizers.join("+");
     let regularizers = if method.is_empty() { Vec::new() } else { config.method(&method).map_err(misfit)? };
-    let mut model = build(&config, &regularizers, layout, checkpoint.info.seed, &Device::Cpu).map_err(misfit)?;
+    let mut model = build(&config, &regularizers, layout, checkpoint.info.seed, device).map_err(misfit)?;
     let mut optimizer = PolySgd::new(config.optimizer.clone(), model.baseline.as_ref(), &model.store, 1)?;
     checkpoint.clone().restore(&model.store, model.baseline.as_mut(), &mut optimizer).map_err(misfit)?;
     Ok((model.for_inference(&config, &regularizers, layout)?, config))

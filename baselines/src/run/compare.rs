@@ -1,5 +1,6 @@
 //! [`compare`]: methods trained under the same budget, seeds and batches, and their seeds scored.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,16 +8,19 @@ use std::time::Instant;
 
 use candle_core::Device;
 use candle_wsss::SeededSampler;
+use candle_wsss::regularizer::RegularizerConfig;
 use rayon::prelude::*;
 
 use crate::config::RunConfig;
 use crate::data::{Dataset, ImageSet};
 use crate::error::{Error, Result};
-use crate::run::attention::{attention_folder, seeds_from_attention};
+use crate::run::attention::{attention_folder, attention_seeds_of};
+use crate::run::in_turn::SpareThreads;
 use crate::run::job::TrainJob;
 use crate::run::plan::{Plan, check_plan};
 use crate::run::report::{CompareOutcome, Comparison, Unit, build_report};
-use crate::run::seeds::{SeedFolder, SeedScores, infer_seeds, score_seeds};
+use crate::run::seed_job::{SeedFolder, SeedJob};
+use crate::run::seeds::{SeedScores, infer_seeds_of, score_seeds};
 use crate::run::{Interrupt, Progress};
 use crate::train::StepTimes;
 
@@ -41,8 +45,10 @@ pub struct CompareOptions<'a> {
     pub methods: &'a [String],
     /// Trainings per method and baseline.
     pub repeats: usize,
-    /// Trainings at a time.
+    /// Trainings at a time; one, whatever this says, where not the CPU computes.
     pub jobs: usize,
+    /// Where to compute.
+    pub device: &'a Device,
     /// The run's folder; it must exist.
     pub folder: &'a Path,
     /// Whether to take up what an earlier run left there.
@@ -72,9 +78,12 @@ pub fn compare(options: &CompareOptions<'_>, progress: &Progress, interrupt: &In
         trainings.iter().try_for_each(|planned| planned.job(options).expect_resumable())?;
     }
     let total_threads = rayon::current_num_threads();
-    let jobs = options.jobs.clamp(1, trainings.len().max(1));
+    // Trainings beside each other would share one device, and its memory.
+    let jobs = if options.device.is_cpu() { options.jobs.clamp(1, trainings.len().max(1)) } else { 1 };
     let threads = (total_threads / jobs).max(1);
-    let queue: Mutex<VecDeque<usize>> = Mutex::new((0..trainings.len()).collect());
+    let spare = SpareThreads::default();
+    spare.offer(total_threads.saturating_sub(jobs * threads));
+    let queue: Mutex<VecDeque<usize>> = Mutex::new(long_ones_first(&trainings).into());
     let done: Mutex<Vec<Option<Result<Unit>>>> = Mutex::new((0..trainings.len()).map(|_| None).collect());
     std::thread::scope(|scope| {
         for _ in 0..jobs {
@@ -82,13 +91,16 @@ pub fn compare(options: &CompareOptions<'_>, progress: &Progress, interrupt: &In
                 loop {
                     let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                     let Some(next) = next else { break };
-                    let outcome = in_pool(threads, || run_unit(options, &trainings[next], progress, interrupt));
+                    let work = Work { options, spare: &spare, progress, interrupt };
+                    let outcome = in_pool(threads, || run_unit(&work, &trainings[next]));
                     if outcome.is_err() {
                         // The others stop at their next step, with their work saved.
                         interrupt.ask();
                     }
                     done.lock().unwrap_or_else(PoisonError::into_inner)[next] = Some(outcome);
                 }
+                // Seeds of the others are made by all who are free.
+                spare.offer(threads);
             });
         }
     });
@@ -155,6 +167,14 @@ fn trainings<'a>(options: &CompareOptions<'_>, plan: &'a Plan) -> Vec<Planned<'a
     trainings
 }
 
+/// Within a repeat, what is likely to take longest comes first: the last to end is then a short one. In the report
+/// everything stands where it stood.
+fn long_ones_first(trainings: &[Planned<'_>]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..trainings.len()).collect();
+    order.sort_by_key(|index| (trainings[*index].repeat, Reverse(trainings[*index].regularizers().len())));
+    order
+}
+
 impl<'a> Planned<'a> {
     fn title(&self) -> String {
         format!("{} #{}", self.plan.cells[self.cell].title, self.repeat + 1)
@@ -164,15 +184,19 @@ impl<'a> Planned<'a> {
         self.plan.config(self.cell)
     }
 
-    fn job<'b>(&'b self, options: &CompareOptions<'_>) -> TrainJob<'b> {
+    fn regularizers(&self) -> &'a [RegularizerConfig] {
+        &self.plan.cells[self.cell].regularizers
+    }
+
+    fn job<'b>(&'b self, options: &CompareOptions<'b>) -> TrainJob<'b> {
         TrainJob {
             config: self.config(),
-            regularizers: &self.plan.cells[self.cell].regularizers,
+            regularizers: self.regularizers(),
             title: self.title(),
             images: Arc::clone(&options.training),
             seed: self.seed,
             folder: &self.folder,
-            device: &Device::Cpu,
+            device: options.device,
         }
     }
 }
@@ -198,18 +222,21 @@ fn in_pool<T: Send>(threads: usize, work: impl FnOnce() -> Result<T> + Send) -> 
     pool.install(work)
 }
 
-fn run_unit(
-    options: &CompareOptions<'_>,
-    planned: &Planned<'_>,
-    progress: &Progress,
-    interrupt: &Interrupt,
-) -> Result<Unit> {
-    if interrupt.asked() {
+/// What all trainings share.
+struct Work<'a> {
+    options: &'a CompareOptions<'a>,
+    spare: &'a SpareThreads,
+    progress: &'a Progress,
+    interrupt: &'a Interrupt,
+}
+
+fn run_unit(work: &Work<'_>, planned: &Planned<'_>) -> Result<Unit> {
+    if work.interrupt.asked() {
         return Err(Error::Interrupted(String::new()));
     }
     let folder = &planned.folder;
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    let outcome = train_and_score(options, planned, progress, interrupt).map_err(|err| match err {
+    let outcome = train_and_score(work, planned).map_err(|err| match err {
         Error::Diverged { step, what, value } => {
             Error::Diverged { step, what: format!("{what} of {}", planned.title()), value }
         }
@@ -222,12 +249,8 @@ fn run_unit(
     outcome
 }
 
-fn train_and_score(
-    options: &CompareOptions<'_>,
-    planned: &Planned<'_>,
-    progress: &Progress,
-    interrupt: &Interrupt,
-) -> Result<Unit> {
+fn train_and_score(work: &Work<'_>, planned: &Planned<'_>) -> Result<Unit> {
+    let Work { options, spare, progress, interrupt } = *work;
     let (start, config, cell) = (Instant::now(), planned.config(), &planned.plan.cells[planned.cell]);
     let outcome = planned.job(options).run(options.resume, progress, interrupt)?;
     progress.done(&planned.place, &planned.title(), &format!("trained, {} steps", outcome.history.len()), start);
@@ -235,12 +258,13 @@ fn train_and_score(
     let seeds = planned.folder.join("seeds");
     let score = config.eval.background_score;
     let images = options.dataset.images();
+    let out = SeedFolder { path: &seeds, background_score: score, resume: options.resume };
+    let job = SeedJob { spare: Some(spare), ..SeedJob::new(images, out) };
     if config.accumulate.makes_seeds() {
-        let out = SeedFolder { path: &seeds, background_score: score, resume: options.resume };
-        seeds_from_attention(&attention_folder(&planned.folder), images, &out, progress, interrupt)?;
+        attention_seeds_of(&job, &attention_folder(&planned.folder), progress, interrupt)?;
     } else {
         let network = outcome.model.for_inference(config, &cell.regularizers, options.dataset.layout())?;
-        infer_seeds(network.as_ref(), images, config, score, &seeds, options.resume, progress, interrupt)?;
+        infer_seeds_of(&job, &network, config, progress, interrupt)?;
     }
     progress.done(&planned.place, &planned.title(), &format!("seeds of {} images", images.len()), start);
     let scores: SeedScores = score_seeds(&seeds, &options.dataset, &config.eval)?;

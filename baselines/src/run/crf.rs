@@ -11,7 +11,7 @@ use crate::crf::CrfConfig;
 use crate::data::{ImageSet, Mask, write_mask};
 use crate::error::{Error, Result};
 use crate::infer::read_seeds;
-use crate::run::in_turn::for_each_in_turn;
+use crate::run::in_turn::{SpareThreads, for_each_in_turn};
 use crate::run::manifest::{Prepared, checksum_of_list, open_with};
 use crate::run::refinement::Refinement;
 use crate::run::seed_job::{CRF_MANIFEST, SEED_MANIFEST, SEED_MASKS, array_path};
@@ -85,7 +85,7 @@ impl CrfJob<'_> {
         let bar = progress.bar("crf", indices.len());
         let pixels = Mutex::new(BTreeMap::new());
         let kept = AtomicUsize::new(0);
-        let written = for_each_in_turn(&indices, self.jobs.unwrap_or(usize::MAX), |index| {
+        let written = for_each_in_turn(&indices, self.jobs.unwrap_or(usize::MAX), &SpareThreads::default(), |index| {
             if interrupt.asked() {
                 let out = self.out.display();
                 return Err(Error::Interrupted(format!("; masks finished by then are in {out}, see --resume")));

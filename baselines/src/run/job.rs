@@ -16,9 +16,10 @@ use crate::run::attention::{AccumulationSchedule, accumulate, attention_folder};
 use crate::run::build::{Model, build};
 use crate::run::events::write_events;
 use crate::run::folder::{another_run, expect_same_config};
+use crate::run::training_log::TrainingLog;
 use crate::run::{Interrupt, Progress};
 use crate::train::checkpoint::{self, Checkpoint, CheckpointInfo, FORMAT};
-use crate::train::{PolySgd, StepReport, StepTimes, Trainer};
+use crate::train::{PolySgd, StepTimes, Trainer};
 
 /// File name of a job's checkpoint in its folder.
 pub const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
@@ -101,33 +102,30 @@ impl TrainJob<'_> {
         let mut model = build(self.config, self.regularizers, self.images.layout(), self.seed, self.device)?;
         let mut optimizer = PolySgd::new(self.config.optimizer.clone(), model.baseline.as_ref(), &model.store, total)?;
         let path = self.folder.join(CHECKPOINT_FILE);
-        let (mut done, mut history) = (0, Vec::new());
+        let (mut done, mut log) = (0, TrainingLog::default());
         if resume && path.exists() {
-            (done, history) = self.take_up(&path, &mut model, &mut optimizer)?;
+            (done, log.history) = self.take_up(&path, &mut model, &mut optimizer)?;
             // It may have been stopped before the epoch's maps were all accumulated.
             self.accumulate(&schedule, done, &model, progress, interrupt)?;
         }
 
         let bar = progress.bar(&self.title, total);
         bar.set_position(done as u64);
-        let mut trainer = Trainer::new(self.seed);
-        let mut times = Times::default();
-        let mut unreached = Vec::new();
+        let mut trainer = Trainer::new(self.seed).reading_every(self.config.train.steps_between_reads(self.device));
         let (mut pace, start) = (Pace::default(), Instant::now());
         let mut batches = loader.stream(done..total);
         while let Some(batch) = pace.wait(|| batches.next()) {
-            let report = trainer.step(model.baseline.as_mut(), &mut optimizer, &batch?)?;
+            log.enter(trainer.step(model.baseline.as_mut(), &mut optimizer, &batch?)?, &bar);
             done += 1;
-            times.add(&report.times);
-            if history.is_empty() {
-                unreached.clone_from(&report.unreached);
-            }
             bar.set_position(done as u64);
-            bar.set_message(report.total.map(|total| format!("loss {total:.3}")).unwrap_or_default());
-            history.push(record(report));
+            if !self.is_stop(&schedule, done, total, interrupt) {
+                continue;
+            }
+            // Nothing is made of a model whose last losses nobody has looked at.
+            log.enter(trainer.read()?, &bar);
             let accumulated = self.accumulate(&schedule, done, &model, progress, interrupt);
             if accumulated.is_err() || (interrupt.asked() && done < total) {
-                self.save(&path, done, &model, &optimizer, &history)?;
+                self.save(&path, done, &model, &optimizer, &log.history)?;
                 bar.abandon_with_message("interrupted");
                 interrupted_or(accumulated)?;
                 return Err(Error::Interrupted(format!(
@@ -136,14 +134,21 @@ impl TrainJob<'_> {
                     path.display()
                 )));
             }
-            if self.config.train.checkpoint_every.is_some_and(|every| done % every == 0) && done < total {
-                self.save(&path, done, &model, &optimizer, &history)?;
+            if done < total && self.config.train.is_checkpoint(done) {
+                self.save(&path, done, &model, &optimizer, &log.history)?;
             }
         }
-        self.save(&path, done, &model, &optimizer, &history)?;
+        self.save(&path, done, &model, &optimizer, &log.history)?;
         bar.finish_and_clear();
         pace.elapsed = start.elapsed();
-        Ok(TrainOutcome { model, history, times: times.mean(), pace, unreached })
+        let times = log.times.mean();
+        Ok(TrainOutcome { model, history: log.history, times, pace, unreached: log.unreached })
+    }
+
+    // Whether there is something to do between this step and the next.
+    fn is_stop(&self, schedule: &AccumulationSchedule, done: usize, total: usize, interrupt: &Interrupt) -> bool {
+        let is_due = done == total || schedule.pass_after(done).is_some() || self.config.train.is_checkpoint(done);
+        is_due || interrupt.asked()
     }
 
     /// Fails unless the checkpoint in the folder, if there is one, belongs to this job.
@@ -167,7 +172,7 @@ impl TrainJob<'_> {
         let Some(pass) = schedule.pass_after(done) else { return Ok(()) };
         let network = model.for_inference(self.config, self.regularizers, self.images.layout())?;
         let folder = attention_folder(self.folder);
-        accumulate(network.as_ref(), &self.images, self.config, pass, &folder, progress, interrupt)
+        accumulate(&network, &self.images, self.config, pass, &folder, progress, interrupt)
     }
 
     fn info(&self, step: usize) -> Result<CheckpointInfo> {
@@ -237,17 +242,6 @@ fn interrupted_or(accumulated: Result<()>) -> Result<()> {
     }
 }
 
-fn record(report: StepReport) -> StepRecord {
-    StepRecord {
-        weights: report.terms.iter().map(|term| (term.name.clone(), term.weight)).collect(),
-        step: report.step,
-        learning_rate: report.learning_rate,
-        total: report.total,
-        terms: report.terms.into_iter().map(|term| (term.name, term.value)).collect(),
-        omitted: report.omitted.into_iter().map(|term| (term.name, term.reason)).collect(),
-    }
-}
-
 fn write_history(path: &Path, history: &[StepRecord]) -> Result<()> {
     let mut text = String::new();
     for line in history {
@@ -278,31 +272,5 @@ impl Pace {
         self.waiting += start.elapsed();
         self.steps += usize::from(item.is_some());
         item
-    }
-}
-
-#[derive(Default)]
-struct Times {
-    sum: StepTimes,
-    count: u32,
-}
-
-impl Times {
-    fn add(&mut self, times: &StepTimes) {
-        self.sum.forward += times.forward;
-        self.sum.objective += times.objective;
-        self.sum.backward += times.backward;
-        self.sum.update += times.update;
-        self.count += 1;
-    }
-
-    fn mean(&self) -> StepTimes {
-        let each = |time: Duration| time / self.count.max(1);
-        StepTimes {
-            forward: each(self.sum.forward),
-            objective: each(self.sum.objective),
-            backward: each(self.sum.backward),
-            update: each(self.sum.update),
-        }
     }
 }

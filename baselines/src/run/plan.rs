@@ -167,6 +167,7 @@ fn expect_same_measure(first: &Column, other: &Column) -> Result<()> {
     )))
 }
 
+// Whether it can be built does not depend on the device.
 fn try_build(config: &RunConfig, regularizers: &[RegularizerConfig], images: &Arc<ImageSet>) -> Result<()> {
     config.expect_trainable()?;
     let loader = Loader::new(Arc::clone(images), config.loader.clone(), config.seed, &Device::Cpu);

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use candle_wsss::{Mode, ParameterGroup, Sampler, SeededSampler, ops};
+use candle_wsss::{LossTerms, Mode, ParameterGroup, Sampler, SeededSampler, ops};
+use indicatif::ProgressBar;
 
 use crate::config::RunConfig;
 use crate::data::{ImageSet, Loader};
@@ -12,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::run::build::build;
 use crate::run::job::images_of;
 use crate::run::{Interrupt, Progress};
-use crate::train::PolySgd;
 use crate::train::checkpoint::{self, CheckpointInfo, FORMAT};
+use crate::train::{Ledger, PolySgd};
 
 /// What pretraining came to.
 #[derive(Clone, Copy, Debug)]
@@ -38,40 +39,34 @@ pub fn pretrain(
     config: &RunConfig,
     images: Arc<ImageSet>,
     out: &Path,
+    device: &Device,
     progress: &Progress,
     interrupt: &Interrupt,
 ) -> Result<PretrainSummary> {
     expect_writable(out)?;
     config.validate()?;
-    let device = Device::Cpu;
-    let model = build(config, &[], images.layout(), config.seed, &device)?;
+    let model = build(config, &[], images.layout(), config.seed, device)?;
     let (classes, names) = (images.class_names().to_vec(), images_of(&images));
-    let loader =
-        Loader::new(images, config.loader.clone(), config.seed, &device).map_err(|err| err.within("loader"))?;
+    let loader = Loader::new(images, config.loader.clone(), config.seed, device).map_err(|err| err.within("loader"))?;
     let total = config.train.total_steps(loader.steps_per_epoch());
     let mut optimizer = PolySgd::new(config.optimizer.clone(), model.baseline.as_ref(), &model.store, total)?;
     let draws = SeededSampler::new(config.seed).child("pretrain");
     let bar = progress.bar("pretrain", total);
-    let mut losses = Vec::with_capacity(total);
+    let mut losses = Losses { ledger: Ledger::new(config.train.steps_between_reads(device)), values: Vec::new(), bar };
     for batch in loader.stream(0..total) {
         let batch = batch?;
         let step = batch.progress.step;
         let mut dropout = draws.fork(&format!("step/{step}"));
         let output = model.baseline.forward(&batch.views.source, Mode::Train(dropout.as_mut()))?;
         let loss = ops::soft_margin(&output.logits, batch.labels.multi_hot())?;
-        let value = loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-        if !value.is_finite() {
-            return Err(Error::Diverged { step, what: "classification loss".to_string(), value });
-        }
+        losses.enter(step, loss.clone())?;
         optimizer.step(&loss.backward()?)?;
-        losses.push(value);
-        bar.set_position(losses.len() as u64);
-        bar.set_message(format!("loss {value:.3}"));
+        losses.bar.set_position(step as u64 + 1);
         if interrupt.asked() {
-            return Err(Error::Interrupted(format!(" after {} of {total} steps; nothing was written", losses.len())));
+            return Err(Error::Interrupted(format!(" after {} of {total} steps; nothing was written", step + 1)));
         }
     }
-    bar.finish_and_clear();
+    let losses = losses.all()?;
     let tensors: Vec<(String, Tensor)> = model
         .store
         .named_vars()
@@ -100,6 +95,34 @@ pub fn pretrain(
         last_loss: mean(&losses[losses.len().saturating_sub(tenth)..]),
         bytes,
     })
+}
+
+/// The classification loss of every step, read from the device as seldom as training does.
+struct Losses {
+    ledger: Ledger,
+    values: Vec<f64>,
+    bar: ProgressBar,
+}
+
+impl Losses {
+    fn enter(&mut self, step: usize, loss: Tensor) -> Result<()> {
+        let mut terms = LossTerms::default();
+        terms.push("cls", 1.0, loss)?;
+        self.ledger.enter(step, &terms)?;
+        if self.ledger.is_due() { self.read() } else { Ok(()) }
+    }
+
+    fn read(&mut self) -> Result<()> {
+        self.values.extend(self.ledger.read()?.into_iter().flatten().map(|term| term.value));
+        self.bar.set_message(self.values.last().map(|value| format!("loss {value:.3}")).unwrap_or_default());
+        Ok(())
+    }
+
+    fn all(mut self) -> Result<Vec<f64>> {
+        self.read()?;
+        self.bar.finish_and_clear();
+        Ok(self.values)
+    }
 }
 
 /// Fails unless `out` can become a new file; makes the folder it goes into. To be asked before hours of work.

@@ -9,7 +9,7 @@ use crate::crf::CrfConfig;
 use crate::data::{ImageSet, Mask, write_mask, write_npy_maps};
 use crate::error::{Error, Result};
 use crate::infer::{self, GridSeeds, Precision, SeedMaps};
-use crate::run::in_turn::for_each_in_turn;
+use crate::run::in_turn::{SpareThreads, for_each_in_turn};
 use crate::run::manifest::Prepared;
 use crate::run::refinement::Refinement;
 use crate::run::seed_manifest::SeedManifest;
@@ -123,12 +123,14 @@ pub struct SeedJob<'a> {
     pub jobs: Option<usize>,
     /// What the folder must be of. Without it, whoever calls knows that it is.
     pub manifest: Option<SeedManifest>,
+    /// Threads that come along when others have no use for them.
+    pub spare: Option<&'a SpareThreads>,
 }
 
 impl<'a> SeedJob<'a> {
     /// All images, the usual files, as many at a time as there are threads.
     pub fn new(images: &'a ImageSet, folder: SeedFolder<'a>) -> Self {
-        Self { images, folder, outputs: SeedOutputs::default(), shard: None, jobs: None, manifest: None }
+        Self { images, folder, outputs: SeedOutputs::default(), shard: None, jobs: None, manifest: None, spare: None }
     }
 
     /// Writes the files of every image that has not all of them, from the seeds that `seeds_of` makes.
@@ -148,7 +150,9 @@ impl<'a> SeedJob<'a> {
         self.open(&indices, &mut prepared)?;
         let (start, every) = (Instant::now(), (indices.len() / LINES).max(LEAST_LINE));
         let bar = progress.bar("seeds", indices.len());
-        let written = for_each_in_turn(&indices, self.jobs.unwrap_or(usize::MAX), |index| {
+        let none = SpareThreads::default();
+        let spare = self.spare.unwrap_or(&none);
+        let written = for_each_in_turn(&indices, self.jobs.unwrap_or(usize::MAX), spare, |index| {
             if interrupt.asked() {
                 return Err(Error::Interrupted(format!("; seeds finished by then are in {}", folder.display())));
             }

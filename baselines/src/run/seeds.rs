@@ -2,47 +2,26 @@
 
 use std::path::Path;
 
-use candle_core::Device;
-use candle_wsss::Baseline;
 use rayon::prelude::*;
 
 use crate::config::{EvalConfig, RunConfig};
-use crate::data::{Dataset, ImageSet};
+use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::eval::{Curve, ImageHistogram, Sweep};
 use crate::infer::{self, Inference};
 use crate::run::seed_job::{SeedJob, Seeds, of_image};
-use crate::run::{Interrupt, Progress};
+use crate::run::{Interrupt, Network, Progress};
 
-pub(crate) use crate::run::seed_job::{SeedFolder, array_path};
+pub(crate) use crate::run::seed_job::array_path;
 
-/// Infers the seeds of every image into `folder`: `arrays/NAME.safetensors` (maps of the present classes, half
-/// precision) and `png/NAME.png` (labels at `background_score`). With `resume`, files that are there are kept.
-///
-/// # Errors
-/// When an image is unreadable, a file cannot be written, or the user interrupts.
-#[allow(clippy::too_many_arguments, reason = "one stage of the program, called from two places")]
-pub fn infer_seeds(
-    model: &dyn Baseline,
-    images: &ImageSet,
-    config: &RunConfig,
-    background_score: f64,
-    folder: &Path,
-    resume: bool,
-    progress: &Progress,
-    interrupt: &Interrupt,
-) -> Result<()> {
-    let job = SeedJob::new(images, SeedFolder { path: folder, background_score, resume });
-    infer_seeds_of(&job, model, config, progress, interrupt)
-}
-
-/// Does a job with a network.
+/// Does a job with a network: `arrays/NAME.safetensors` (maps of the present classes, half precision), `png/NAME.png`
+/// (labels at the folder's background score), and whatever else the job asks for.
 ///
 /// # Errors
 /// When the folder is another job's, an image is unreadable, a file cannot be written, or the user interrupts.
 pub fn infer_seeds_of(
     job: &SeedJob<'_>,
-    model: &dyn Baseline,
+    network: &Network,
     config: &RunConfig,
     progress: &Progress,
     interrupt: &Interrupt,
@@ -50,7 +29,8 @@ pub fn infer_seeds_of(
     let images = job.images;
     job.run(progress, interrupt, |index, image| {
         let (labels, normalization) = (images.labels(index), config.loader.normalization);
-        let inference = infer::infer_image(model, image, labels, &config.infer, normalization, &Device::Cpu);
+        let (model, device) = (network.baseline(), network.device());
+        let inference = infer::infer_image(model, image, labels, &config.infer, normalization, device);
         let Inference { seeds, left_out } = inference.map_err(|err| of_image(images.name(index), err))?;
         if !left_out.is_empty() {
             let (name, width, height) = (images.name(index), image.width(), image.height());

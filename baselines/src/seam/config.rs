@@ -1,5 +1,6 @@
 //! Everything that can be chosen about SEAM. Every default is what the released code does.
 
+pub use candle_wsss::ops::OneHotChannels;
 use candle_wsss::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -131,18 +132,6 @@ impl SeamLossConfig {
         }
         self.weights.validate(&format!("{path}.weights"))
     }
-}
-
-/// Which channels compete when a map is made one-hot, for the targets of the equivariant cross regularization.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OneHotChannels {
-    /// The foreground, and the background stays as it is. What SEAM's code does, which has the background first.
-    #[default]
-    Foreground,
-    /// All but the first channel, which stays as it is. The released code of HSC and of PPC on EPS kept SEAM's slice
-    /// though its background is last: the first foreground class is never suppressed, and the background competes.
-    SkipFirst,
 }
 
 /// Factors of SEAM's loss terms; all 1 in the released code.

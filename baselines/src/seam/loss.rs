@@ -4,13 +4,13 @@
 
 use candle_core::Tensor;
 use candle_wsss::error::expect_shape;
-use candle_wsss::ops::{self, Corners, Order};
-use candle_wsss::seed::max_norm;
+use candle_wsss::ops::{self, ComparedMaps, Corners, EquivarianceOptions, EquivarianceTerms, Order};
+use candle_wsss::seed::{NORM_EPSILON, max_norm};
 use candle_wsss::{ClassLayout, ImageLabels, Objective, Pair, Result};
 
 use super::config::{OneHotChannels, SeamLossConfig};
 
-/// What the losses see of one view.
+/// What the losses see of one view: maps as the network makes them, or already enlarged.
 #[derive(Clone, Debug)]
 pub struct ViewMaps {
     /// `(N, num_foreground)`: image-level logits.
@@ -36,7 +36,7 @@ impl ViewMaps {
     }
 }
 
-/// All losses of a step.
+/// All losses of a step, of maps compared at their own size.
 ///
 /// ```text
 /// loss = cls + min_pool + er + ecr
@@ -44,9 +44,8 @@ impl ViewMaps {
 ///
 /// # Terms
 /// * `cls`: [`ops::soft_margin`] of the logits, mean of the views.
-/// * `min_pool`: [`min_pool`] of the refined maps, mean of the views. Left out when a map has too few pixels.
-/// * `er`: [`equivariance`].
-/// * `ecr`: [`cross_equivariance`], the sum of both directions.
+/// * `min_pool`: [`ops::min_pool`] of the refined maps, mean of the views. Left out when a map has too few pixels.
+/// * `er`, `ecr`: [`ops::equivariance`], `ecr` the sum of both directions.
 ///
 /// All are left out for an empty batch.
 ///
@@ -56,6 +55,89 @@ impl ViewMaps {
 /// # Reference
 /// SEAM, `train_SEAM.py`.
 pub fn objective(maps: &Pair<ViewMaps>, labels: &ImageLabels, config: &SeamLossConfig) -> Result<Objective> {
+    let own_size = |view: &ViewMaps| -> Result<(usize, usize)> {
+        let (_, _, h, w) = view.cam.dims4()?;
+        Ok((h, w))
+    };
+    maps.as_ref().try_map(|view| view.check(labels))?;
+    objective_at(maps, maps.as_ref().try_map(own_size)?, labels, config)
+}
+
+/// All losses of a step, of maps that are enlarged (bilinear, aligned corners) to `sizes` first: height and width of each
+/// view's image. The terms are those of [`objective`]. The enlarged maps are never there, only samples of them.
+///
+/// The logits stay what they are; SEAM's are means of the enlarged maps, [`ops::resized_mean`].
+///
+/// # Errors
+/// When the shapes do not fit the labels.
+pub fn objective_at(
+    maps: &Pair<ViewMaps>,
+    sizes: Pair<(usize, usize)>,
+    labels: &ImageLabels,
+    config: &SeamLossConfig,
+) -> Result<Objective> {
+    evaluate(maps, labels, config, || {
+        let pooled = maps
+            .as_ref()
+            .zip(sizes)
+            .try_map(|(view, size)| ops::min_pool(&view.refined, size, labels, config.min_pool_divisor))?;
+        let views = maps.as_ref().zip(sizes);
+        let views = views.map(|(view, size)| ComparedMaps { cam: &view.cam, refined: &view.refined, size });
+        let options = EquivarianceOptions {
+            one_hot_channels: config.one_hot_channels,
+            ecr_fraction: config.ecr_fraction,
+            epsilon: NORM_EPSILON,
+        };
+        let EquivarianceTerms { er, ecr } = ops::equivariance(views, labels, &options)?;
+        Ok(Terms { pooled, er, ecr })
+    })
+}
+
+/// [`objective_at`] put together from tensor operations on enlarged maps: the reference for its numbers, slower by two
+/// orders of magnitude at the size of photographs.
+///
+/// # Errors
+/// As [`objective_at`].
+pub fn composed_objective(
+    maps: &Pair<ViewMaps>,
+    sizes: Pair<(usize, usize)>,
+    labels: &ImageLabels,
+    config: &SeamLossConfig,
+) -> Result<Objective> {
+    let enlarged = maps.as_ref().zip(sizes).try_map(|(view, size)| -> Result<ViewMaps> {
+        let enlarge = |map: &Tensor| ops::resize_bilinear(map, size, Corners::Aligned);
+        Ok(ViewMaps { logits: view.logits.clone(), cam: enlarge(&view.cam)?, refined: enlarge(&view.refined)? })
+    })?;
+    evaluate(&enlarged, labels, config, || {
+        let pooled = enlarged.as_ref().try_map(|view| min_pool(&view.refined, labels, config.min_pool_divisor))?;
+        let aligned = Aligned::new(&enlarged, labels)?;
+        let er = equivariance(&aligned.cam, labels.layout())?;
+        let target = |cam: &Tensor| one_hot_target(cam, labels.layout(), config.one_hot_channels);
+        let cross = aligned
+            .cam
+            .as_ref()
+            .try_map(target)?
+            .swapped()
+            .zip(aligned.refined)
+            .try_map(|(target, refined)| cross_equivariance(&target, &refined, config.ecr_fraction))?;
+        let ecr = cross.source.zip(cross.target).map(|(source, target)| source + target).transpose()?;
+        Ok(Terms { pooled, er, ecr })
+    })
+}
+
+/// The terms beside the classification.
+struct Terms {
+    pooled: Pair<Option<Tensor>>,
+    er: Tensor,
+    ecr: Option<Tensor>,
+}
+
+fn evaluate(
+    maps: &Pair<ViewMaps>,
+    labels: &ImageLabels,
+    config: &SeamLossConfig,
+    terms_of: impl FnOnce() -> Result<Terms>,
+) -> Result<Objective> {
     maps.as_ref().try_map(|view| view.check(labels))?;
     let mut objective = Objective::default();
     let terms = &mut objective.terms;
@@ -70,22 +152,15 @@ pub fn objective(maps: &Pair<ViewMaps>, labels: &ImageLabels, config: &SeamLossC
     let classification = maps.as_ref().try_map(|view| ops::soft_margin(&view.logits, &targets))?;
     terms.push("cls", weights.cls, classification.mean()?)?;
 
-    let pooled = maps.as_ref().try_map(|view| min_pool(&view.refined, labels, config.min_pool_divisor))?;
+    let Terms { pooled, er, ecr } = terms_of()?;
     match (pooled.source, pooled.target) {
         (Some(source), Some(target)) => terms.push("min_pool", weights.min_pool, Pair::new(source, target).mean()?)?,
         _ => terms.omit("min_pool", format!("fewer pixels than {}", config.min_pool_divisor)),
     }
-
-    let aligned = Aligned::new(maps, labels)?;
-    terms.push("er", weights.er, equivariance(&aligned.cam, labels.layout())?)?;
-    let targets = aligned.cam.as_ref().try_map(|cam| one_hot_target(cam, labels.layout(), config.one_hot_channels))?;
-    let cross = targets
-        .swapped()
-        .zip(aligned.refined)
-        .try_map(|(target, refined)| cross_equivariance(&target, &refined, config.ecr_fraction))?;
-    match (cross.source, cross.target) {
-        (Some(source), Some(target)) => terms.push("ecr", weights.ecr, (source + target)?)?,
-        _ => terms.omit("ecr", format!("fewer entries than one in {}", config.ecr_fraction)),
+    terms.push("er", weights.er, er)?;
+    match ecr {
+        Some(ecr) => terms.push("ecr", weights.ecr, ecr)?,
+        None => terms.omit("ecr", format!("fewer entries than one in {}", config.ecr_fraction)),
     }
     Ok(objective)
 }
@@ -125,7 +200,7 @@ impl Aligned {
     }
 }
 
-/// Min-pooling loss: refined maps of foreground classes should reach zero somewhere.
+/// Composed form of [`ops::min_pool`]: refined maps of foreground classes should reach zero somewhere.
 ///
 /// ```text
 /// v = max_foreground (refined L)                                 per pixel
@@ -157,7 +232,7 @@ pub fn min_pool(refined: &Tensor, labels: &ImageLabels, divisor: usize) -> Resul
     Ok(Some(ops::relu(&lowest)?.mean_all()?))
 }
 
-/// Equivariant regularization: the maps of both views should agree.
+/// Composed form of the equivariant regularization: the maps of both views should agree.
 ///
 /// ```text
 /// loss = mean |a - b|      over images, foreground channels and pixels
@@ -207,7 +282,7 @@ fn strongest_only(maps: &Tensor) -> Result<Tensor> {
     Ok((maps * is_strongest)?)
 }
 
-/// Equivariant cross regularization, one direction: the refined maps of a view should be the other view's maps.
+/// Composed form of the equivariant cross regularization, one direction: the refined maps of a view should be the other view's maps.
 ///
 /// ```text
 /// loss = mean over images of the k largest |target - refined|,   k = ⌊num_classes h w fraction⌋

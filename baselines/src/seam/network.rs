@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
-use candle_wsss::ops::{self, Corners};
+use candle_wsss::ops;
 use candle_wsss::{
     Baseline, BaselineSpec, ClassLayout, Error, Mode, Objective, ParameterGroup, Result, Sampler, Step, View,
     ViewOutput,
@@ -89,18 +89,24 @@ impl Seam {
         Ok(cam.narrow(1, 0, self.spec.layout.num_foreground())?.flatten(2, 3)?.mean(2)?)
     }
 
-    // What the losses see: the maps at the size of the image, or as the network made them.
+    // What the losses see: the maps as the network made them.
     fn maps(&self, view: &View, output: &ViewOutput) -> Result<ViewMaps> {
         let refined = output.refined_cam.as_ref().ok_or_else(|| Error::value("refined_cam", "missing"))?;
-        if !self.config.loss.upsample_cams {
-            return Ok(ViewMaps { logits: output.logits.clone(), cam: output.cam.clone(), refined: refined.clone() });
-        }
-        let (_, _, height, width) = view.image().dims4()?;
-        let enlarge = |map: &Tensor| ops::resize_bilinear(map, (height, width), Corners::Aligned);
-        let cam = enlarge(&output.cam)?;
-        // The released code averages what it has enlarged, which weighs the border differently.
-        Ok(ViewMaps { logits: self.logits(&cam)?, refined: enlarge(refined)?, cam })
+        let logits = if self.config.loss.upsample_cams {
+            // The released code averages what it has enlarged, which weighs the border differently.
+            let foreground = output.cam.narrow(1, 0, self.spec.layout.num_foreground())?;
+            ops::resized_mean(&foreground, size(view)?)?
+        } else {
+            output.logits.clone()
+        };
+        Ok(ViewMaps { logits, cam: output.cam.clone(), refined: refined.clone() })
     }
+}
+
+// Height and width of the image.
+fn size(view: &View) -> Result<(usize, usize)> {
+    let (_, _, height, width) = view.image().dims4()?;
+    Ok((height, width))
 }
 
 impl Baseline for Seam {
@@ -112,11 +118,14 @@ impl Baseline for Seam {
         self.run(view, mode.sampler().map(|sampler| &*sampler))
     }
 
-    /// Terms `cls`, `min_pool`, `er` and `ecr`: [`loss::objective`].
+    /// Terms `cls`, `min_pool`, `er` and `ecr`: [`loss::objective_at`] the size of the images, or [`loss::objective`].
     fn objective(&self, step: &Step<'_>, _sampler: &dyn Sampler) -> Result<Objective> {
         step.outputs.as_ref().try_map(|output| output.check(&self.spec))?;
         let maps = step.views.as_ref().zip(step.outputs.as_ref()).try_map(|(view, output)| self.maps(view, output))?;
-        loss::objective(&maps, step.labels, &self.config.loss)
+        if !self.config.loss.upsample_cams {
+            return loss::objective(&maps, step.labels, &self.config.loss);
+        }
+        loss::objective_at(&maps, step.views.as_ref().try_map(size)?, step.labels, &self.config.loss)
     }
 
     fn parameter_group(&self, name: &str) -> ParameterGroup {

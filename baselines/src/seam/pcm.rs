@@ -136,9 +136,7 @@ fn dense_affinity(unit: &Tensor) -> Result<Tensor> {
 /// out_j = Σ_i cam_i A_ij / (Σ_i A_ij + ε)
 /// ```
 ///
-/// Where nothing wants a gradient, the affinity matrix is never there as a whole: [`ops::affinity_mean`]. Results of the
-/// two ways differ by rounding. With a gradient the matrix has `(h w)^2` entries; the column sums ride along as one more
-/// map of ones, so it is read once and never normalised.
+/// The affinity matrix is never there as a whole, with a gradient or without: [`ops::affinity_mean`].
 ///
 /// # Shapes
 /// `cam (N, c, *, *)`, resized to the grid of the features if it is another (bilinear, aligned corners);
@@ -155,11 +153,5 @@ pub fn refine(cam: &Tensor, features: &Tensor, epsilon: f64) -> Result<Tensor> {
     let classes = cam.dim(1)?;
     let cam = ops::resize_bilinear(cam, (h, w), Corners::Aligned)?.flatten(2, 3)?; // (N, c, h*w)
     let unit = unit_features(features, epsilon)?;
-    if !cam.track_op() && !unit.track_op() {
-        return Ok(ops::affinity_mean(&cam, &unit, epsilon)?.reshape((n, classes, h, w))?);
-    }
-    let ones = Tensor::ones((n, 1, h * w), cam.dtype(), cam.device())?;
-    let spread = Tensor::cat(&[&cam, &ones], 1)?.matmul(&dense_affinity(&unit)?)?; // (N, c + 1, h*w)
-    let sums = (spread.narrow(1, classes, 1)? + epsilon)?;
-    Ok(spread.narrow(1, 0, classes)?.broadcast_div(&sums)?.reshape((n, classes, h, w))?)
+    Ok(ops::affinity_mean(&cam, &unit, epsilon)?.reshape((n, classes, h, w))?)
 }

@@ -99,11 +99,13 @@ pub fn write(path: &Path, tensors: Vec<(String, Tensor)>, info: &CheckpointInfo)
 /// # Errors
 /// [`Error::Diverged`], naming the first tensor.
 pub fn expect_finite(step: usize, tensors: &[(String, Tensor)]) -> Result<()> {
-    for (name, tensor) in tensors {
-        // Anything finite times 0 is 0; the sum of the values themselves could be infinite all the same.
-        if (tensor * 0.0)?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()? == 0.0 {
-            continue;
-        }
+    let Some((_, first)) = tensors.first() else { return Ok(()) };
+    // Anything finite times 0 is 0; the sum of the values themselves could be infinite all the same.
+    let zero = |tensor: &Tensor| (tensor * 0.0)?.sum_all()?.to_dtype(DType::F64)?.to_device(first.device());
+    let zeros = tensors.iter().map(|(_, tensor)| zero(tensor)).collect::<candle_core::Result<Vec<_>>>()?;
+    // One copy from the device.
+    let zeros = Tensor::stack(&zeros, 0)?.to_vec1::<f64>()?;
+    for ((name, tensor), _) in tensors.iter().zip(zeros).filter(|(_, zero)| *zero != 0.0) {
         let values = tensor.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
         if let Some(value) = values.into_iter().find(|value| !value.is_finite()) {
             return Err(Error::Diverged { step, what: format!("a value of `{name}`"), value });

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};
+use candle_wsss::ops::{SgdStep, gradient_scale, sgd_step};
 use candle_wsss::{Baseline, ParameterGroup, ParameterStore};
 use serde::{Deserialize, Serialize};
 
@@ -145,7 +146,7 @@ impl PolySgd {
         self.config.learning_rate * (1.0 - step as f64 / self.max_step as f64).powf(self.config.power)
     }
 
-    /// Takes one step. Parameters without a gradient stay where they are.
+    /// Takes one step, in place. Parameters without a gradient stay where they are.
     ///
     /// # Errors
     /// Those of candle.
@@ -154,16 +155,12 @@ impl PolySgd {
         let scale = self.clip_scale(grads)?;
         for slot in &self.slots {
             let Some(grad) = grads.get(&slot.var) else { continue };
-            let weight = slot.var.as_tensor().detach();
-            let mut direction = if scale < 1.0 { (grad * scale)? } else { grad.clone() };
-            if slot.weight_decay > 0.0 {
-                direction = (direction + (&weight * slot.weight_decay)?)?;
-            }
-            if let Some(velocity) = self.velocity.get_mut(&slot.name) {
-                direction = (direction + (&*velocity * self.config.momentum)?)?;
-                *velocity = direction.detach();
-            }
-            slot.var.set(&(weight - (direction * (rate * slot.rate_factor))?)?)?;
+            let numbers = SgdStep {
+                rate: rate * slot.rate_factor,
+                weight_decay: slot.weight_decay,
+                momentum: self.config.momentum,
+            };
+            sgd_step(&slot.var, grad, self.velocity.get(&slot.name), scale.as_ref(), numbers)?;
         }
         self.step += 1;
         Ok(())
@@ -179,17 +176,18 @@ impl PolySgd {
         self.slots.iter().filter(|slot| grads.get(&slot.var).is_none()).map(|slot| slot.name.clone()).collect()
     }
 
-    // Factor that brings the norm of all gradients down to the limit.
-    fn clip_scale(&self, grads: &GradStore) -> Result<f64> {
-        let Some(limit) = self.config.clip_norm else { return Ok(1.0) };
-        let mut sum = 0.0;
-        for grad in self.slots.iter().filter_map(|slot| grads.get(&slot.var)) {
-            sum += grad.sqr()?.sum_all()?.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
+    // Factor that brings the norm of all gradients down to the limit; it stays on the device.
+    fn clip_scale(&self, grads: &GradStore) -> Result<Option<Tensor>> {
+        let Some(limit) = self.config.clip_norm else { return Ok(None) };
+        let gradients: Vec<&Tensor> = self.slots.iter().filter_map(|slot| grads.get(&slot.var)).collect();
+        if gradients.is_empty() {
+            return Ok(None);
         }
-        Ok((limit / sum.sqrt().max(f64::MIN_POSITIVE)).min(1.0))
+        Ok(Some(gradient_scale(&gradients, limit)?))
     }
 
-    /// Momentum by parameter name, for a checkpoint: of every trainable parameter, or of none without momentum.
+    /// Momentum by parameter name, for a checkpoint: of every trainable parameter, or of none without momentum. The next
+    /// step changes it in place.
     pub fn velocity(&self) -> &BTreeMap<String, Tensor> {
         &self.velocity
     }
@@ -207,7 +205,8 @@ impl PolySgd {
             if saved.dims() != own.dims() {
                 return Err(misfit(name, format!("expected shape {:?}, got {:?}", own.dims(), saved.dims())).into());
             }
-            restored.insert(name.clone(), saved.to_dtype(own.dtype())?.to_device(own.device())?);
+            // A copy: steps change it, and what was saved may be needed again.
+            restored.insert(name.clone(), saved.to_dtype(own.dtype())?.to_device(own.device())?.copy()?.detach());
         }
         if let Some(name) = velocity.keys().next() {
             return Err(misfit(name, "belongs to no parameter that is trained with momentum".to_string()).into());

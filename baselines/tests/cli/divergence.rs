@@ -62,11 +62,29 @@ fn last_step_that_makes_the_parameters_infinite() {
 }
 
 #[test]
-fn checkpoint_before_it_stays() {
+fn terms_that_are_read_late() {
     let place = folder();
     let out = place.path().join("out");
     let args = ["train", "--data", text(data()), "--out", text(&out)];
-    fails(&mut tiny(&args, &[ABSURD, "train.checkpoint_every=1"]), 4, &["diverged at step 1"]);
+    let late = [ABSURD, "train.log_every=20", "train.steps=4"];
+    fails_without(&out, &mut tiny(&args, &late), 4, &["diverged at step 1", "loss term `cls`", "NaN"]);
+    // Those of a checkpoint are read before it is written.
+    let two = ["train.log_every=20", "train.steps=4", "train.checkpoint_every=2", ABSURD];
+    fails_without(&out, &mut tiny(&args, &two), 4, &["diverged at step 1", "loss term `cls`", "NaN"]);
+}
+
+#[test]
+fn checkpoint_before_it_stays() {
+    for every in ["train.log_every=1", "train.log_every=20"] {
+        checkpoint_stays(every);
+    }
+}
+
+fn checkpoint_stays(log_every: &str) {
+    let place = folder();
+    let out = place.path().join("out");
+    let args = ["train", "--data", text(data()), "--out", text(&out)];
+    fails(&mut tiny(&args, &[ABSURD, "train.checkpoint_every=1", log_every]), 4, &["diverged at step 1"]);
     let names: Vec<String> = files(&out).into_keys().collect();
     assert_eq!(names, ["checkpoint.safetensors", "config.toml", "metrics.jsonl", "tb/events.out.tfevents.0.wsss"]);
     assert_eq!(Checkpoint::read(&out.join(&names[0]), &Device::Cpu).unwrap().info.step, 1);

@@ -37,6 +37,30 @@ fn unknown_arguments() {
 }
 
 #[test]
+fn devices_that_are_not_there() {
+    let place = folder();
+    let (out, data) = (place.path().join("out"), text(data()));
+    let checkpoint = text(&trained().run.join("checkpoint.safetensors")).to_string();
+    let verbs: [&[&str]; 4] = [
+        &["train", "--data", data],
+        &["compare", "--data", data],
+        &["pretrain", "--data", data],
+        &["seeds", "--data", data, "--checkpoint", &checkpoint],
+    ];
+    for args in verbs {
+        let args = [args, &["--out", text(&out), "--device"]].concat();
+        // No machine has as many, whatever the program was built with.
+        let one_message = ["error: --device: cuda:4095 ", "docs/cuda.md"];
+        fails_without(&out, &mut program(&[&args[..], &["cuda:4095"]].concat()), 2, &one_message);
+        let tf32 = [&args[..], &["cpu", "--precision", "tf32"]].concat();
+        fails_without(&out, &mut program(&tf32), 2, &["--precision tf32", "--device cuda"]);
+        let wrong = program(&[&args[..], &["gpu"]].concat()).output().unwrap();
+        assert!(wrong.status.code() == Some(2) && !out.exists());
+        assert!(String::from_utf8(wrong.stderr).unwrap().contains("expected cpu, cuda or cuda:N, got `gpu`"));
+    }
+}
+
+#[test]
 fn settings_that_make_no_sense() {
     for (setting, parts) in [
         ("colour=red", &["--set colour=red", "unknown field `colour`", "`seed`", "`eval`"][..]),
@@ -47,6 +71,7 @@ fn settings_that_make_no_sense() {
         ("loader.crop=0", &["`loader.crop`", "at least 1", "is 0"]),
         ("train.steps=0", &["`train.steps`", "at least 1", "is 0"]),
         ("train.checkpoint_every=0", &["`train.checkpoint_every`"]),
+        ("train.log_every=0", &["`train.log_every`"]),
         ("baseline.backbone.width_divisor=65", &["`baseline.backbone.width_divisor`", "1 to 64", "is 65"]),
         ("regularizers.hsc.pixel.temperature=0.0", &["`regularizers.hsc.pixel.temperature`", "positive"]),
         ("optimizer.momentum=1.0", &["`optimizer.momentum`", "[0, 1)", "is 1"]),

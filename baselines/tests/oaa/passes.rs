@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use candle_wsss::{Baseline, Mode, Normalization, View};
+use candle_wsss::{Mode, Normalization, View};
 use candle_wsss_baselines::Error;
 use candle_wsss_baselines::accumulate::{AttentionInfo, AttentionMap, attention_path, read_attention};
 use candle_wsss_baselines::config::RunConfig;
 use candle_wsss_baselines::data::{Dataset, ImageSet};
 use candle_wsss_baselines::run::{
-    AccumulationPass, Interrupt, Progress, SeedFolder, accumulate, build, seeds_from_attention,
+    AccumulationPass, Interrupt, Network, Progress, SeedFolder, accumulate, build, seeds_from_attention,
 };
 
 use super::training::oaa;
@@ -18,13 +18,13 @@ use crate::cli::workbench::{assert_same_files, data, files, folder};
 const FIRST: AccumulationPass = AccumulationPass { epoch: 1, is_last: false };
 const LAST: AccumulationPass = AccumulationPass { epoch: 2, is_last: true };
 
-fn network(config: &RunConfig, images: &ImageSet, seed: u64) -> Box<dyn Baseline> {
+fn network(config: &RunConfig, images: &ImageSet, seed: u64) -> Network {
     let model = build(config, &[], images.layout(), seed, &Device::Cpu).unwrap();
     model.for_inference(config, &[], images.layout()).unwrap()
 }
 
 fn pass(
-    model: &dyn Baseline,
+    model: &Network,
     images: &ImageSet,
     config: &RunConfig,
     pass: AccumulationPass,
@@ -47,8 +47,8 @@ fn input(images: &ImageSet, index: usize) -> View {
 }
 
 // The maps of all foreground classes of an image, in 8 bits.
-fn bits(model: &dyn Baseline, view: &View) -> Vec<AttentionMap> {
-    let maps = model.forward(view, Mode::Eval).unwrap().cam.squeeze(0).unwrap();
+fn bits(model: &Network, view: &View) -> Vec<AttentionMap> {
+    let maps = model.baseline().forward(view, Mode::Eval).unwrap().cam.squeeze(0).unwrap();
     let (classes, height, width) = maps.dims3().unwrap();
     let class = |class: usize| maps.get(class).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     (0..classes - 1).map(|c| AttentionMap::from_activation(&class(c), width, height).unwrap()).collect()
@@ -65,14 +65,14 @@ fn the_maximum_over_passes() {
     let (one, other) = (network(&config, &images, 1), network(&config, &images, 2));
     let place = folder();
     let attention = place.path().join("attention");
-    pass(one.as_ref(), &images, &config, FIRST, &attention).unwrap();
+    pass(&one, &images, &config, FIRST, &attention).unwrap();
     let after_one = files(&attention);
-    pass(other.as_ref(), &images, &config, LAST, &attention).unwrap();
+    pass(&other, &images, &config, LAST, &attention).unwrap();
     assert_eq!(AttentionInfo::expect(&attention).unwrap(), AttentionInfo { epochs: 3, filled: true });
     let mut num_labels = 0;
     for index in 0..images.len() {
         let view = input(&images, index);
-        let (first, second) = (bits(one.as_ref(), &view), bits(other.as_ref(), &view));
+        let (first, second) = (bits(&one, &view), bits(&other, &view));
         for &class in images.labels(index) {
             let mut want = first[class].clone();
             want.merge(&second[class]).unwrap();
@@ -86,10 +86,10 @@ fn the_maximum_over_passes() {
     assert!(after_one != done, "the second pass changed nothing");
 
     // Both are there: nothing is run again, and nothing changes where it is.
-    pass(one.as_ref(), &images, &config, FIRST, &attention).unwrap();
+    pass(&one, &images, &config, FIRST, &attention).unwrap();
     std::fs::remove_file(attention.join("accumulated.json")).unwrap();
     for (model, which) in [(&one, FIRST), (&other, LAST)] {
-        pass(model.as_ref(), &images, &config, which, &attention).unwrap();
+        pass(model, &images, &config, which, &attention).unwrap();
     }
     assert!(files(&attention) == done, "a pass done twice is not a pass done once");
 }
@@ -102,7 +102,7 @@ fn which_maps_are_kept() {
     let place = folder();
     let kept = |name: &str, which, settings: &[&str]| {
         let attention = place.path().join(name);
-        pass(model.as_ref(), &images, &oaa(settings), which, &attention).unwrap();
+        pass(&model, &images, &oaa(settings), which, &attention).unwrap();
         pngs(&attention)
     };
     let sure = "accumulate.acceptance.probability=1.0";
@@ -135,7 +135,7 @@ fn threads_and_interruptions_do_not_show() {
     let run = |name: &str, threads: usize| {
         let attention = place.path().join(name);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| pass(model.as_ref(), &images, &config, FIRST, &attention)).unwrap();
+        pool.install(|| pass(&model, &images, &config, FIRST, &attention)).unwrap();
         attention
     };
     let one = run("one", 1);
@@ -144,7 +144,7 @@ fn threads_and_interruptions_do_not_show() {
     let stopped = place.path().join("stopped");
     let interrupt = Interrupt::new();
     interrupt.ask();
-    let outcome = accumulate(model.as_ref(), &images, &config, FIRST, &stopped, &Progress::hidden(), &interrupt);
+    let outcome = accumulate(&model, &images, &config, FIRST, &stopped, &Progress::hidden(), &interrupt);
     assert!(matches!(outcome, Err(Error::Interrupted(_))));
     assert_eq!(AttentionInfo::read(&stopped).unwrap(), None);
     assert_same_files(&one, &run("stopped", 2), |_| true);
@@ -157,16 +157,16 @@ fn what_does_not_fit() {
     let model = network(&config, &images, 1);
     let place = folder();
     let attention = place.path();
-    pass(model.as_ref(), &images, &config, FIRST, attention).unwrap();
+    pass(&model, &images, &config, FIRST, attention).unwrap();
     let before = files(attention);
     // Another size of the maps, out of another configuration.
-    let message = pass(model.as_ref(), &images, &oaa(&["accumulate.input.squashed=8"]), LAST, attention).unwrap_err();
+    let message = pass(&model, &images, &oaa(&["accumulate.input.squashed=8"]), LAST, attention).unwrap_err();
     let message = message.to_string();
     assert!(message.contains("train_0") && message.contains("expected 1 x 1 (width x height), got"), "{message}");
     // A map that is none.
     let path = attention_path(attention, images.name(0), images.labels(0)[0]);
     std::fs::write(&path, "no image").unwrap();
-    let err = pass(model.as_ref(), &images, &config, LAST, attention).unwrap_err();
+    let err = pass(&model, &images, &config, LAST, attention).unwrap_err();
     assert!(err.to_string().starts_with(&path.display().to_string()), "{err}");
     assert_eq!(err.exit_code(), 3);
     assert_eq!(files(attention).len(), before.len());

@@ -5,6 +5,8 @@
 use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::device;
+use crate::ops::device::{Buffer, DeviceArray, Gpu};
 use crate::ops::kernel::{Array, Axis, Kernel, Real, detached3, for_each_chunk};
 
 #[derive(Clone, Copy)]
@@ -35,6 +37,10 @@ impl Kernel<3> for Affine {
             }
         });
         Ok((y, x.dims.into()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, inputs: [DeviceArray<'_>; 3]) -> Result<(Buffer, Shape)> {
+        device::forward(*self, gpu, inputs)
     }
 
     fn backward(&self, [x, scale, shift]: [&Tensor; 3], y: &Tensor, grad: &Tensor) -> Result<[Option<Tensor>; 3]> {
@@ -74,6 +80,10 @@ impl Kernel<3> for InputGradient {
         });
         Ok((result, y.dims.into()))
     }
+
+    fn device(&self, gpu: &dyn Gpu, inputs: [DeviceArray<'_>; 3]) -> Result<(Buffer, Shape)> {
+        device::input_gradient(self.0, gpu, inputs)
+    }
 }
 
 /// Gradients of scale and shift, as the two rows of one matrix.
@@ -100,5 +110,9 @@ impl Kernel<3> for ParameterGradient {
         let (mut scales, shifts): (Vec<T>, Vec<T>) = (0..channels).into_par_iter().map(channel).unzip();
         scales.extend(shifts);
         Ok((scales, (2, channels).into()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, inputs: [DeviceArray<'_>; 3]) -> Result<(Buffer, Shape)> {
+        device::parameter_gradient(self.0, gpu, inputs)
     }
 }

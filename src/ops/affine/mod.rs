@@ -1,6 +1,7 @@
 //! Scale and shift per channel: batch normalisation with fixed statistics, in one pass.
 
 mod cpu;
+mod device;
 
 use candle_core::Tensor;
 

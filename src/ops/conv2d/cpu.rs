@@ -6,13 +6,14 @@ use candle_core::{Result, Shape, Tensor};
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::Conv2dSpec;
+use super::{Conv2dSpec, device};
 use super::around::{Before, Finish};
 use super::geometry::Geometry;
 use super::gradient::weight_gradient;
 use super::plan::Plan;
 use super::product::{Products, Task, panel_of};
 use super::weight::PackedWeight;
+use crate::ops::device::{Buffer, DeviceArray, Gpu, Pass};
 use crate::ops::kernel::{Array, Kernel, Real, detached2};
 
 pub(super) struct Convolution(pub(super) Conv2dSpec);
@@ -24,6 +25,10 @@ impl Kernel<2> for Convolution {
         let geometry = Geometry::new(x.dims, weight.dims, self.0)?;
         let y = forward(&geometry, x.values, weight.values, None, Finish::Keep);
         Ok((y, geometry.result_dims().into()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, factors: [DeviceArray<'_>; 2]) -> Result<(Buffer, Shape)> {
+        device::run(Pass::Forward, factors.map(|factor| factor.dims), self.0, gpu, factors)
     }
 
     fn backward(&self, [x, weight]: [&Tensor; 2], _: &Tensor, grad: &Tensor) -> Result<[Option<Tensor>; 2]> {
@@ -47,6 +52,10 @@ impl Kernel<2> for InputGradient {
         let values = input_gradient(&geometry, grad.values, weight.values, Finish::Keep);
         Ok((values, self.dims.as_slice().into()))
     }
+
+    fn device(&self, gpu: &dyn Gpu, factors: [DeviceArray<'_>; 2]) -> Result<(Buffer, Shape)> {
+        device::run(Pass::InputGradient, [&self.dims, factors[1].dims], self.spec, gpu, factors)
+    }
 }
 
 struct WeightGradient {
@@ -61,6 +70,10 @@ impl Kernel<2> for WeightGradient {
     fn forward<T: Real>(&self, [x, grad]: [Array<'_, T>; 2]) -> Result<(Vec<T>, Shape)> {
         let geometry = Geometry::new(x.dims, &self.dims, self.spec)?;
         Ok((weight_gradient(&geometry, x.values, grad.values, None), self.dims.as_slice().into()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, factors: [DeviceArray<'_>; 2]) -> Result<(Buffer, Shape)> {
+        device::run(Pass::WeightGradient, [factors[0].dims, &self.dims], self.spec, gpu, factors)
     }
 }
 

@@ -3,6 +3,7 @@
 mod activated;
 mod around;
 mod cpu;
+mod device;
 mod geometry;
 mod gradient;
 mod plan;
@@ -14,6 +15,7 @@ use candle_core::Tensor;
 
 use self::activated::Activated;
 use self::cpu::Convolution;
+pub(super) use self::device::run_directly;
 use self::geometry::Geometry;
 use super::affine_relu;
 use super::device::emulator;

@@ -11,7 +11,8 @@ pub enum CrfKernel {
     /// By permutohedral lattice in float32, in time linear in the pixels: what released code does, number by number.
     #[default]
     Lattice,
-    /// Exactly in float64, in time quadratic in the pixels: for maps of a few thousand pixels.
+    /// Exactly, in time quadratic in the pixels: for maps of a few thousand pixels. In float64 on the host; in float32
+    /// where tensors are on a CUDA device, which it does not leave.
     Exact,
 }
 

@@ -3,18 +3,24 @@
 use candle_core::{DType, Device, Tensor};
 
 use super::channels::{Channels, Posterior};
-use super::exact::{self, PairwiseKernel};
+use super::exact::{self, PairwiseKernel, SpaceKernel};
 use super::lattice::{LatticeKernel, SpatialLattice, spatial_lattice};
 use super::{CrfKernel, DenseCrfConfig};
 use crate::error::{Error, Result, expect_shape};
+use crate::view::Pair;
 
 /// What depends on the size of an image alone: made once, it serves any number of images.
 #[derive(Clone)]
 pub struct DenseCrfPlan {
     config: DenseCrfConfig,
     size: (usize, usize),
-    // The exact kernel shares nothing.
-    spatial: Option<SpatialLattice>,
+    space: SharedKernel,
+}
+
+#[derive(Clone)]
+enum SharedKernel {
+    Exact(SpaceKernel),
+    Lattice(SpatialLattice),
 }
 
 impl std::fmt::Debug for DenseCrfPlan {
@@ -41,11 +47,11 @@ impl DenseCrfPlan {
     /// ```
     pub fn new(size: (usize, usize), config: &DenseCrfConfig) -> Result<Self> {
         config.validate()?;
-        let spatial = match config.kernel {
-            CrfKernel::Exact => None,
-            CrfKernel::Lattice => Some(spatial_lattice(size, config)?),
+        let space = match config.kernel {
+            CrfKernel::Exact => SharedKernel::Exact(SpaceKernel::new(size, config)),
+            CrfKernel::Lattice => SharedKernel::Lattice(spatial_lattice(size, config)?),
         };
-        Ok(Self { config: *config, size, spatial })
+        Ok(Self { config: *config, size, space })
     }
 
     /// The CRF of an RGB image, `(h, w, 3)` of bytes.
@@ -61,9 +67,11 @@ impl DenseCrfPlan {
     }
 
     pub(super) fn bytes(&self, rgb: &[u8]) -> Result<DenseCrf> {
-        let kernel = match &self.spatial {
-            None => Kernel::Exact(PairwiseKernel::new(rgb, self.size.1, &self.config)),
-            Some(spatial) => Kernel::Lattice(LatticeKernel::new(rgb, self.size, spatial.clone(), &self.config)?),
+        let kernel = match &self.space {
+            SharedKernel::Exact(space) => Kernel::Exact(PairwiseKernel::new(rgb, space)),
+            SharedKernel::Lattice(space) => {
+                Kernel::Lattice(LatticeKernel::new(rgb, self.size, space.clone(), &self.config)?)
+            }
         };
         Ok(DenseCrf { config: self.config, size: self.size, kernel })
     }
@@ -159,7 +167,7 @@ impl DenseCrf {
         Ok(match &self.kernel {
             Kernel::Exact(kernel) => {
                 let channels = Channels::soft(probabilities, floor)?;
-                let beliefs = exact::mean_field(kernel, &channels, iterations);
+                let [beliefs] = exact::mean_field(kernel, [&channels], iterations);
                 channels.read(beliefs)
             }
             Kernel::Lattice(kernel) => {
@@ -170,12 +178,12 @@ impl DenseCrf {
         })
     }
 
-    pub(super) fn solve_labels(&self, labels: &[u32], num_labels: usize) -> Result<Posterior> {
+    fn solve_labels(&self, labels: &[u32], num_labels: usize) -> Result<Posterior> {
         let (gt_prob, iterations) = (self.config.gt_prob, self.config.iterations);
         Ok(match &self.kernel {
             Kernel::Exact(kernel) => {
                 let channels = Channels::hard(labels, num_labels, gt_prob)?;
-                let beliefs = exact::mean_field(kernel, &channels, iterations);
+                let [beliefs] = exact::mean_field(kernel, [&channels], iterations);
                 channels.read(beliefs)
             }
             Kernel::Lattice(kernel) => {
@@ -184,6 +192,17 @@ impl DenseCrf {
                 channels.read(beliefs)
             }
         })
+    }
+
+    /// The winners of both views, which look at the weights together where that is cheaper.
+    pub(super) fn refine_pair(&self, labels: Pair<&[u32]>, num_labels: usize) -> Result<Pair<Vec<u32>>> {
+        let Kernel::Exact(kernel) = &self.kernel else {
+            return labels.try_map(|labels| Ok(self.solve_labels(labels, num_labels)?.winners()));
+        };
+        let Pair { source, target } =
+            labels.try_map(|labels| Channels::hard(labels, num_labels, self.config.gt_prob))?;
+        let [of_source, of_target] = exact::mean_field(kernel, [&source, &target], self.config.iterations);
+        Ok(Pair::new(source.read(of_source).winners(), target.read(of_target).winners()))
     }
 
     fn read_labels(&self, labels: &Tensor) -> Result<Vec<u32>> {

@@ -8,9 +8,10 @@ use std::ops::Range;
 use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::DepthwiseSpec;
 use super::dense::{Plane, correlate};
+use super::{DepthwiseSpec, device};
 use crate::error::{Error, Result as CheckedResult};
+use crate::ops::device::{Buffer, DeviceArray, Gpu, Pass};
 use crate::ops::kernel::{Array, Kernel, Real, detached2, for_each_chunk};
 
 /// Checked sizes.
@@ -146,6 +147,10 @@ impl Kernel<2> for Depthwise {
         Ok((y, (images, channels, geometry.out_height, geometry.out_width).into()))
     }
 
+    fn device(&self, gpu: &dyn Gpu, factors: [DeviceArray<'_>; 2]) -> Result<(Buffer, Shape)> {
+        device::run(Pass::Forward, factors.map(|factor| factor.dims), self.0, gpu, factors)
+    }
+
     fn backward(&self, [x, weight]: [&Tensor; 2], _: &Tensor, grad: &Tensor) -> Result<[Option<Tensor>; 2]> {
         let of_input = || detached2(InputGradient { spec: self.0, dims: x.dims().to_vec() }, grad, weight);
         let of_weight = || detached2(WeightGradient { spec: self.0, dims: weight.dims().to_vec() }, x, grad);
@@ -183,6 +188,10 @@ impl Kernel<2> for InputGradient {
         });
         Ok((result, self.dims.as_slice().into()))
     }
+
+    fn device(&self, gpu: &dyn Gpu, factors: [DeviceArray<'_>; 2]) -> Result<(Buffer, Shape)> {
+        device::run(Pass::InputGradient, [&self.dims, factors[1].dims], self.spec, gpu, factors)
+    }
 }
 
 struct WeightGradient {
@@ -215,6 +224,10 @@ impl Kernel<2> for WeightGradient {
         };
         let sums: Vec<Vec<T>> = (0..geometry.channels).into_par_iter().map(channel).collect();
         Ok((sums.concat(), self.dims.as_slice().into()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, factors: [DeviceArray<'_>; 2]) -> Result<(Buffer, Shape)> {
+        device::run(Pass::WeightGradient, [factors[0].dims, &self.dims], self.spec, gpu, factors)
     }
 }
 

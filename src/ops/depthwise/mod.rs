@@ -2,6 +2,7 @@
 
 mod cpu;
 mod dense;
+mod device;
 
 use candle_core::Tensor;
 

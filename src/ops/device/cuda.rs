@@ -155,7 +155,7 @@ pub fn cuda_device(ordinal: usize) -> crate::Result<Device> {
     // candle panics inside the libraries' initialisation where one of them is missing.
     let device = std::panic::catch_unwind(|| Device::new_cuda_with_stream(ordinal))
         .map_err(|_| unavailable("a library of CUDA failed to load".to_string()))?
-        .map_err(|err| unavailable(err.to_string()))?;
+        .map_err(|err| unavailable(without_backtrace(&err)))?;
     let cuda = device.as_cuda_device()?;
     // SAFETY: this device has one stream, so nothing is used on another.
     #[allow(unsafe_code, reason = "two events for every allocation are not free")]
@@ -164,6 +164,15 @@ pub fn cuda_device(ordinal: usize) -> crate::Result<Device> {
     }
     keep_freed_memory(cuda)?;
     Ok(device)
+}
+
+// With RUST_BACKTRACE set, candle writes the trace into its message.
+fn without_backtrace(err: &candle_core::Error) -> String {
+    let mut err = err;
+    while let candle_core::Error::WithBacktrace { inner, .. } = err {
+        err = inner;
+    }
+    err.to_string()
 }
 
 fn keep_freed_memory(device: &CudaDevice) -> Result<()> {

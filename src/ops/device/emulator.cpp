@@ -1,6 +1,8 @@
 // Runs kernels on the host, a block at a time: every thread of it is a fiber with a stack of its own.
 #include "kernel.cuh"
 
+#include "faulty.cuh"
+
 #include <ucontext.h>
 
 #include <cstdio>

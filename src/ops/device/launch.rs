@@ -71,3 +71,10 @@ impl Arg {
 pub(in crate::ops) fn blocks(items: usize, threads: usize) -> [usize; 3] {
     [items.div_ceil(threads).min(1 << 20), 1, 1]
 }
+
+/// Blocks and threads that give each pixel of each map a thread, without a division to find it: kernels loop over pixels
+/// along x and over maps along y.
+pub(in crate::ops) fn map_blocks(maps: usize, pixels: usize) -> ([usize; 3], usize) {
+    let threads = pixels.next_multiple_of(32).clamp(32, 256);
+    ([pixels.div_ceil(threads).min(1 << 20), maps.min(MOST_BLOCKS[1]), 1], threads)
+}

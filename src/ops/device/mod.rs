@@ -5,20 +5,27 @@
 //! under `emulate`. Everything here is compiled always; without a feature its device cannot be had.
 
 mod array;
+mod convolution;
 #[cfg(feature = "cuda")]
 mod cuda;
 #[cfg(not(feature = "cuda"))]
 #[path = "no_cuda.rs"]
 mod cuda;
+#[cfg(feature = "cuda")]
+mod cudnn;
 #[cfg(feature = "emulate")]
 mod emulator;
 #[cfg(not(feature = "emulate"))]
 #[path = "no_emulator.rs"]
 mod emulator;
+#[cfg(all(test, feature = "emulate"))]
+mod emulator_tests;
 mod launch;
 
 #[allow(unused_imports, reason = "what kernels need is the same for all")]
 pub(in crate::ops) use array::{Buffer, DeviceArray, DeviceTensor, accumulator, array, suffix};
+pub(in crate::ops) use convolution::{Convolution, Pass};
+pub use convolution::{Precision, convolution_precision, set_convolution_precision};
 pub(in crate::ops) use cuda::Cuda;
 pub use cuda::cuda_device;
 #[cfg(any(test, feature = "testing"))]
@@ -27,7 +34,7 @@ pub(in crate::ops) use emulator::emulator;
 #[cfg(feature = "emulate")]
 pub use emulator::{ThreadOrder, emulated};
 #[allow(unused_imports, reason = "as above")]
-pub(in crate::ops) use launch::{Arg, Launch, blocks};
+pub(in crate::ops) use launch::{Arg, Launch, blocks, map_blocks};
 
 use candle_core::{DType, Result};
 

@@ -2,7 +2,7 @@
 
 use candle_core::{CudaStorage, DType, Device, Layout, Result};
 
-use super::{Buffer, DeviceArray, Gpu, Launch};
+use super::{Buffer, Convolution, DeviceArray, Gpu, Launch};
 use crate::error::Error;
 
 /// No value of it exists.
@@ -18,6 +18,15 @@ impl Cuda {
     }
 
     pub(in crate::ops) fn storage(&self, _: Buffer) -> Result<CudaStorage> {
+        match *self {}
+    }
+
+    pub(in crate::ops) fn convolution(
+        &self,
+        _: &Convolution,
+        _: DeviceArray<'_>,
+        _: DeviceArray<'_>,
+    ) -> Result<Option<Buffer>> {
         match *self {}
     }
 }

@@ -2,6 +2,8 @@
 
 use candle_core::{Result, Shape, bail};
 
+use super::device;
+use crate::ops::device::{Buffer, DeviceArray, Gpu};
 use crate::ops::kernel::{Array, Axis, IndexKernel, Real};
 use crate::ops::top_k::Order;
 
@@ -25,6 +27,10 @@ impl IndexKernel for FirstExtremum {
             Order::Smallest => first(x.values, axis, |new, best| new < best),
         };
         Ok((values, dims.into()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, x: DeviceArray<'_>) -> Result<(Buffer, Shape)> {
+        device::indices(self, gpu, x)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Largest and smallest element along an axis.
 
 mod cpu;
+mod device;
 
 use candle_core::Tensor;
 

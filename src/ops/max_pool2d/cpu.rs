@@ -6,8 +6,9 @@ use std::ops::Range;
 
 use candle_core::{Result, Shape, Tensor};
 
-use super::MaxPool2dSpec;
+use super::{MaxPool2dSpec, device};
 use crate::error::{Error, Result as CheckedResult};
+use crate::ops::device::{Buffer, DeviceArray, Gpu};
 use crate::ops::kernel::{Array, Kernel, Real, detached2, for_each_chunk};
 
 /// Checked sizes.
@@ -50,6 +51,16 @@ impl Geometry {
 
     fn positions(&self) -> usize {
         self.out_height * self.out_width
+    }
+
+    pub(super) fn out_dims(&self) -> [usize; 4] {
+        [self.planes.0, self.planes.1, self.out_height, self.out_width]
+    }
+
+    /// What the kernels take, in their order.
+    pub(super) fn sizes(&self) -> [usize; 7] {
+        let MaxPool2dSpec { kernel, stride, padding } = self.spec;
+        [self.height, self.width, self.out_height, self.out_width, kernel, stride, padding]
     }
 
     /// Pixels of a window inside the map, along one axis.
@@ -96,6 +107,10 @@ impl Kernel<1> for MaxPool {
         Ok((y, (images, channels, geometry.out_height, geometry.out_width).into()))
     }
 
+    fn device(&self, gpu: &dyn Gpu, [x]: [DeviceArray<'_>; 1]) -> Result<(Buffer, Shape)> {
+        device::forward(&Geometry::new(x.dims, self.0)?, gpu, x)
+    }
+
     fn backward(&self, [x]: [&Tensor; 1], _: &Tensor, grad: &Tensor) -> Result<[Option<Tensor>; 1]> {
         Ok([Some(detached2(Gradient(self.0), x, grad)?)])
     }
@@ -115,5 +130,9 @@ impl Kernel<2> for Gradient {
             geometry.for_each_maximum(x, |position, pixel| result[pixel] += grad[position]);
         });
         Ok((result, x.dims.into()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, inputs: [DeviceArray<'_>; 2]) -> Result<(Buffer, Shape)> {
+        device::gradient(&Geometry::new(inputs[0].dims, self.0)?, gpu, inputs)
     }
 }

@@ -1,6 +1,7 @@
 //! Largest element of each window.
 
 mod cpu;
+mod device;
 
 use candle_core::Tensor;
 

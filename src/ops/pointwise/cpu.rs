@@ -2,6 +2,8 @@
 
 use candle_core::{Result, Shape, Tensor};
 
+use super::device;
+use crate::ops::device::{Buffer, DeviceArray, Gpu};
 use crate::ops::kernel::{Array, Kernel, Real, detached2, map, map2};
 
 #[derive(Clone, Copy)]
@@ -41,6 +43,10 @@ impl Kernel<1> for Pointwise {
         Ok((values, x.dims.into()))
     }
 
+    fn device(&self, gpu: &dyn Gpu, [x]: [DeviceArray<'_>; 1]) -> Result<(Buffer, Shape)> {
+        device::forward(*self, gpu, x)
+    }
+
     fn backward(&self, [x]: [&Tensor; 1], _: &Tensor, grad: &Tensor) -> Result<[Option<Tensor>; 1]> {
         Ok([Some(detached2(Gradient(*self), x, grad)?)])
     }
@@ -75,6 +81,10 @@ impl Kernel<2> for Gradient {
             }),
         };
         Ok((values, x.dims.into()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, inputs: [DeviceArray<'_>; 2]) -> Result<(Buffer, Shape)> {
+        device::gradient(self.0, gpu, inputs)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Elementwise functions with PyTorch's subgradients.
 
 mod cpu;
+mod device;
 
 use candle_core::Tensor;
 

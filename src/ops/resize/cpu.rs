@@ -1,10 +1,12 @@
-//! CPU code of the bilinear interpolation.
+//! CPU code of the bilinear interpolation: along the rows first, then between them, a vector at a time.
 //!
 //! Deterministic: one thread per plane, contributions to a source pixel added in the order of the output pixels.
 
 use candle_core::{Result, Shape, Tensor};
 
 use super::Corners;
+use super::device::{self, Sizes};
+use crate::ops::device::{Buffer, DeviceArray, Gpu};
 use crate::ops::kernel::{Array, GRAIN, Kernel, Real, detached1};
 use rayon::prelude::*;
 
@@ -20,20 +22,29 @@ impl Kernel<1> for Bilinear {
     fn forward<T: Real>(&self, [x]: [Array<'_, T>; 1]) -> Result<(Vec<T>, Shape)> {
         let &[n, c, h, w] = x.dims else { candle_core::bail!("{}: expected 4 axes", Self::NAME) };
         let (height, width) = self.size;
-        let (rows, columns) = (taps::<T>(h, height, self.corners), taps::<T>(w, width, self.corners));
+        let (rows, columns) = (taps::<T>(h, height, self.corners), Columns::new(&taps::<T>(w, width, self.corners)));
         let mut y = vec![T::zero(); n * c * height * width];
         y.par_chunks_mut(height * width)
             .zip(x.values.par_chunks(h * w))
             .with_min_len(GRAIN.div_ceil(height * width))
-            .for_each(|(y, x)| {
-                for (y, row) in y.chunks_mut(width).zip(&rows) {
-                    let (upper, lower) = (&x[row.low * w..][..w], &x[row.high * w..][..w]);
-                    for (y, column) in y.iter_mut().zip(&columns) {
-                        *y = row.between(column.of(upper), column.of(lower));
+            .for_each_init(
+                || Lines::new(width),
+                |lines, (y, x)| {
+                    lines.forget();
+                    for (y, row) in y.chunks_exact_mut(width).zip(&rows) {
+                        let [upper, lower] = lines.both(row, |source, line| columns.read(&x[source * w..][..w], line));
+                        for ((y, &upper), &lower) in y.iter_mut().zip(upper).zip(lower) {
+                            *y = row.between(upper, lower);
+                        }
                     }
-                }
-            });
+                },
+            );
         Ok((y, (n, c, height, width).into()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, [x]: [DeviceArray<'_>; 1]) -> Result<(Buffer, Shape)> {
+        let &[_, _, h, w] = x.dims else { candle_core::bail!("{}: expected 4 axes", Self::NAME) };
+        device::bilinear(Sizes { from: (h, w), to: self.size }, self.corners, false, gpu, x)
     }
 
     fn backward(&self, [x]: [&Tensor; 1], _: &Tensor, grad: &Tensor) -> Result<[Option<Tensor>; 1]> {
@@ -54,52 +65,123 @@ impl Kernel<1> for Gradient {
     fn forward<T: Real>(&self, [grad]: [Array<'_, T>; 1]) -> Result<(Vec<T>, Shape)> {
         let &[n, c, height, width] = grad.dims else { candle_core::bail!("{}: expected 4 axes", Self::NAME) };
         let (h, w) = self.size;
-        let (rows, columns) = (taps::<T>(h, height, self.corners), taps::<T>(w, width, self.corners));
+        let (rows, columns) = (taps::<T>(h, height, self.corners), Columns::new(&taps::<T>(w, width, self.corners)));
         let mut result = vec![T::zero(); n * c * h * w];
         result
             .par_chunks_mut(h * w)
             .zip(grad.values.par_chunks(height * width))
             .with_min_len(GRAIN.div_ceil(height * width))
-            .for_each(|(result, grad)| {
-                for (grad, row) in grad.chunks(width).zip(&rows) {
-                    for (&grad, column) in grad.iter().zip(&columns) {
-                        column.add(&mut result[row.low * w..][..w], grad * row.low_weight);
-                        column.add(&mut result[row.high * w..][..w], grad * row.high_weight);
+            .for_each_init(
+                || vec![T::zero(); w],
+                |line, (result, grad)| {
+                    for (grad, row) in grad.chunks_exact(width).zip(&rows) {
+                        line.fill(T::zero());
+                        columns.add(grad, line);
+                        for (source, weight) in [(row.low, row.low_weight), (row.high, row.high_weight)] {
+                            for (result, &value) in result[source * w..][..w].iter_mut().zip(line.iter()) {
+                                *result += value * weight;
+                            }
+                        }
                     }
-                }
-            });
+                },
+            );
         Ok((result, (n, c, h, w).into()))
+    }
+
+    fn device(&self, gpu: &dyn Gpu, [grad]: [DeviceArray<'_>; 1]) -> Result<(Buffer, Shape)> {
+        let &[_, _, height, width] = grad.dims else { candle_core::bail!("{}: expected 4 axes", Self::NAME) };
+        device::bilinear(Sizes { from: self.size, to: (height, width) }, self.corners, true, gpu, grad)
     }
 }
 
 /// The two source positions of an output position, along one axis.
-struct Taps<T> {
-    low: usize,
-    high: usize,
-    low_weight: T,
-    high_weight: T,
+#[derive(Clone, Copy)]
+pub(in crate::ops) struct Taps<T> {
+    pub(in crate::ops) low: usize,
+    pub(in crate::ops) high: usize,
+    pub(in crate::ops) low_weight: T,
+    pub(in crate::ops) high_weight: T,
 }
 
 impl<T: Real> Taps<T> {
-    fn between(&self, low: T, high: T) -> T {
+    pub(in crate::ops) fn between(&self, low: T, high: T) -> T {
         self.low_weight * low + self.high_weight * high
     }
 
-    fn of(&self, line: &[T]) -> T {
+    pub(in crate::ops) fn of(&self, line: &[T]) -> T {
         self.between(line[self.low], line[self.high])
     }
 
-    fn add(&self, line: &mut [T], value: T) {
+    pub(in crate::ops) fn add(&self, line: &mut [T], value: T) {
         line[self.low] += value * self.low_weight;
         line[self.high] += value * self.high_weight;
     }
 }
 
+/// The taps along a row.
+struct Columns<T>(Vec<([u32; 2], [T; 2])>);
+
+impl<T: Real> Columns<T> {
+    fn new(taps: &[Taps<T>]) -> Self {
+        let packed = |tap: &Taps<T>| ([tap.low as u32, tap.high as u32], [tap.low_weight, tap.high_weight]);
+        Self(taps.iter().map(packed).collect())
+    }
+
+    fn read(&self, source: &[T], line: &mut [T]) {
+        for (value, ([low, high], [low_weight, high_weight])) in line.iter_mut().zip(&self.0) {
+            *value = *low_weight * source[*low as usize] + *high_weight * source[*high as usize];
+        }
+    }
+
+    fn add(&self, grad: &[T], line: &mut [T]) {
+        for (&grad, ([low, high], [low_weight, high_weight])) in grad.iter().zip(&self.0) {
+            line[*low as usize] += grad * *low_weight;
+            line[*high as usize] += grad * *high_weight;
+        }
+    }
+}
+
+/// The two source rows that an output row lies between, interpolated along themselves; the next output row lies between
+/// the same two, or one of them, where a map is made larger.
+struct Lines<T> {
+    values: [Vec<T>; 2],
+    sources: [usize; 2],
+}
+
+impl<T: Real> Lines<T> {
+    fn new(width: usize) -> Self {
+        Self { values: [vec![T::zero(); width], vec![T::zero(); width]], sources: [usize::MAX; 2] }
+    }
+
+    /// Before the next plane.
+    fn forget(&mut self) {
+        self.sources = [usize::MAX; 2];
+    }
+
+    fn both(&mut self, row: &Taps<T>, read: impl Fn(usize, &mut [T])) -> [&[T]; 2] {
+        if self.sources[0] != row.low && self.sources[1] == row.low {
+            self.sources.swap(0, 1);
+            self.values.swap(0, 1);
+        }
+        for (i, source) in [row.low, row.high].into_iter().enumerate() {
+            if self.sources[i] != source {
+                read(source, &mut self.values[i]);
+                self.sources[i] = source;
+            }
+        }
+        [&self.values[0], &self.values[1]]
+    }
+}
+
+/// From an output position with aligned corners to the next, in the source.
+pub(in crate::ops) fn step(input: usize, output: usize) -> f64 {
+    if output > 1 { (input - 1) as f64 / (output - 1) as f64 } else { 0.0 }
+}
+
 /// Positions are computed in float64 whatever the type of the map, in the order of PyTorch's operations.
-fn taps<T: Real>(input: usize, output: usize, corners: Corners) -> Vec<Taps<T>> {
+pub(in crate::ops) fn taps<T: Real>(input: usize, output: usize, corners: Corners) -> Vec<Taps<T>> {
     let position = |i: usize| match corners {
-        Corners::Aligned if output > 1 => (input - 1) as f64 / (output - 1) as f64 * i as f64,
-        Corners::Aligned => 0.0,
+        Corners::Aligned => step(input, output) * i as f64,
         Corners::HalfPixel => (input as f64 / output as f64 * (i as f64 + 0.5) - 0.5).max(0.0),
     };
     let tap = |i: usize| {

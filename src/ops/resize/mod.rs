@@ -1,10 +1,15 @@
 //! Maps at another size.
 
 mod cpu;
+mod device;
+mod nearest;
 
 use candle_core::Tensor;
 
 use self::cpu::Bilinear;
+pub(super) use self::cpu::{Taps, step, taps};
+use self::device::Sizes;
+use self::nearest::Nearest;
 use super::kernel::apply1;
 use crate::error::{Error, Result, expect_shape};
 
@@ -41,6 +46,9 @@ pub fn resize_bilinear(x: &Tensor, size: (usize, usize), corners: Corners) -> Re
 pub fn resize_nearest(x: &Tensor, (height, width): (usize, usize)) -> Result<Tensor> {
     check("resize_nearest", x, (height, width))?;
     let (_, _, h, w) = x.dims4()?;
+    if x.dtype().is_float() {
+        return Ok(apply1(Nearest(Sizes { from: (h, w), to: (height, width) }), x)?);
+    }
     let sources = |input: usize, output: usize| {
         let positions: Vec<u32> = (0..output).map(|i| (i * input / output) as u32).collect();
         Tensor::new(positions, x.device())

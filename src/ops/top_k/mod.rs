@@ -1,6 +1,8 @@
 //! The k largest or smallest elements of each row.
 
 mod cpu;
+mod device;
+pub(super) mod select;
 
 use candle_core::{D, Tensor};
 

@@ -9,7 +9,7 @@ use crate::label::ImageLabels;
 use crate::memory::PrototypeBank;
 use crate::objective::LossTerms;
 use crate::ops::unit;
-use crate::prototype::{TopPixels, class_rows, pixel_rows};
+use crate::prototype::TopPixels;
 use crate::seed::label_softmax;
 use crate::view::Pair;
 
@@ -44,7 +44,7 @@ pub fn class_level(
     banks: &Pair<PrototypeBank>,
     config: &ClassConfig,
 ) -> Result<Level> {
-    let present: Vec<u32> = labels.in_batch().into_iter().map(|class| class as u32).collect();
+    let present: Vec<usize> = labels.in_batch().into_iter().collect();
     let mut terms = LossTerms::default();
     if present.is_empty() {
         for name in ["own", "mutual"] {
@@ -53,9 +53,10 @@ pub fn class_level(
         return Ok(Level { terms, banks: banks.clone() });
     }
     let batch = Batch::new(present, labels.layout().num_classes(), config, features.source.device())?;
-    let views = features.as_ref().zip(scores.as_ref()).try_map(|(features, scores)| {
-        batch.vectors(&pixel_rows(features)?, &class_rows(&label_softmax(scores, labels)?)?)
-    })?;
+    let views = features
+        .as_ref()
+        .zip(scores.as_ref())
+        .try_map(|(features, scores)| batch.vectors(features, &label_softmax(scores, labels)?))?;
     let moved = banks.as_ref().zip(views.as_ref()).try_map(|(bank, view)| batch.moved(bank, view))?;
     let anchors = views.as_ref().map(|view| &view.anchors);
     let contrast = |banks: Pair<(&PrototypeBank, &PrototypeBank)>| -> Result<Tensor> {
@@ -86,7 +87,9 @@ struct ClassVectors {
 struct Batch<'a> {
     config: &'a ClassConfig,
     num_classes: usize,
-    /// `(present)`, `u32`, ascending.
+    /// Ascending.
+    present: Vec<usize>,
+    /// The same as `(present)` of `u32`.
     classes: Tensor,
     /// `(num_classes, present)`, `f32`: which row of the bank each class has.
     placement: Tensor,
@@ -95,41 +98,42 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(present: Vec<u32>, num_classes: usize, config: &'a ClassConfig, device: &Device) -> Result<Self> {
+    fn new(present: Vec<usize>, num_classes: usize, config: &'a ClassConfig, device: &Device) -> Result<Self> {
         let count = present.len();
         let mut placement = vec![0f32; num_classes * count];
         let mut already_moved = vec![0u8; count * num_classes];
         for (turn, &class) in present.iter().enumerate() {
-            placement[class as usize * count + turn] = 1.0;
+            placement[class * count + turn] = 1.0;
             if config.bank_order == BankOrder::WithinStep {
                 for later in turn + 1..count {
-                    already_moved[later * num_classes + class as usize] = 1;
+                    already_moved[later * num_classes + class] = 1;
                 }
             }
         }
         Ok(Self {
             config,
             num_classes,
-            classes: Tensor::from_vec(present, count, device)?,
+            classes: Tensor::from_vec(present.iter().map(|class| *class as u32).collect(), count, device)?,
+            present,
             placement: Tensor::from_vec(placement, (num_classes, count), device)?,
             already_moved: Tensor::from_vec(already_moved, (count, num_classes), device)?,
         })
     }
 
-    // `features (P, D)`, `weights (num_classes, P)`.
+    // `features (N, D, h, w)`, `weights (N, num_classes, h, w)`.
     fn vectors(&self, features: &Tensor, weights: &Tensor) -> Result<ClassVectors> {
-        let top = TopPixels::new(&weights.index_select(&self.classes, 0)?, self.config.top_k)?;
+        let top = TopPixels::of_map(weights, Some(&self.present), self.config.top_k)?;
         let detached = features.detach();
         let background = match self.config.background_row {
             BackgroundRow::Updated => {
-                let weights = weights.narrow(0, self.num_classes - 1, 1)?;
-                Some(TopPixels::new(&weights, self.config.high_k)?.mean_direction(&detached)?)
+                let top = TopPixels::of_map(weights, Some(&[self.num_classes - 1]), self.config.high_k)?;
+                Some(top.mean_direction_of_map(&detached)?)
             }
             BackgroundRow::Never | BackgroundRow::Excluded => None,
         };
         Ok(ClassVectors {
-            anchors: top.mean_direction(features)?,
-            fresh: top.head(self.config.high_k)?.mean_direction(&detached)?,
+            anchors: top.mean_direction_of_map(features)?,
+            fresh: top.head(self.config.high_k)?.mean_direction_of_map(&detached)?,
             background,
         })
     }

@@ -3,10 +3,9 @@
 use candle_core::Tensor;
 
 use super::HscConfig;
-use super::heads::resized;
 use crate::error::{Result, expect_shape};
 use crate::label::ImageLabels;
-use crate::seed::{background, min_max_norm, pseudo_label};
+use crate::seed::{self, pseudo_label};
 use crate::view::{Pair, View};
 
 /// Scores and labels of both views at the grid. No gradient.
@@ -28,8 +27,7 @@ impl HscSeeds {
         let classes = labels.layout().num_classes();
         let scores = cams.try_map(|cam| {
             expect_shape("seed map", cam, [labels.len().into(), classes.into(), "h".into(), "w".into()])?;
-            let normalised = min_max_norm(&resized(&cam.detach(), config.grid)?)?;
-            background::constant(&normalised, config.background_score)
+            seed::scores(cam, config.grid, config.background_score)
         })?;
         let raw = scores.as_ref().try_map(|scores| pseudo_label(scores, labels))?;
         let labels = config.refine.apply(&raw, target, classes)?;

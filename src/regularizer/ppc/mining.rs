@@ -17,9 +17,10 @@ const EXCLUDED: f64 = -1e30;
 /// Classes whose prototypes take part in a batch, one column of the logits each.
 #[derive(Clone, Debug)]
 pub struct Candidates {
-    // `(num_classes)` of `u8`; nothing when all take part.
-    allowed: Option<Tensor>,
+    // Of each class; nothing when all take part.
+    allowed: Option<Vec<bool>>,
     count: usize,
+    device: Device,
 }
 
 impl Candidates {
@@ -29,21 +30,33 @@ impl Candidates {
     /// Those of candle.
     pub fn new(labels: &ImageLabels, absent: AbsentClasses, device: &Device) -> Result<Self> {
         let layout = labels.layout();
+        let device = device.clone();
         if absent == AbsentClasses::Included {
-            return Ok(Self { allowed: None, count: layout.num_classes() });
+            return Ok(Self { allowed: None, count: layout.num_classes(), device });
         }
-        let mut allowed = vec![0u8; layout.num_classes()];
+        let mut allowed = vec![false; layout.num_classes()];
         let classes = labels.in_batch();
         for class in classes.iter().copied().chain([layout.background()]) {
-            allowed[class] = 1;
+            allowed[class] = true;
         }
-        let allowed = Tensor::from_vec(allowed, layout.num_classes(), device)?;
-        Ok(Self { allowed: Some(allowed), count: classes.len() + 1 })
+        Ok(Self { allowed: Some(allowed), count: classes.len() + 1, device })
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
         self.count
+    }
+
+    /// Whether each class is one; `None` when all are.
+    pub fn mask(&self) -> Option<&[bool]> {
+        self.allowed.as_deref()
+    }
+
+    // `(num_classes)` of `u8`. The losses themselves do without: it is a copy to the device.
+    fn column(&self) -> Result<Option<Tensor>> {
+        let Some(allowed) = &self.allowed else { return Ok(None) };
+        let allowed: Vec<u8> = allowed.iter().copied().map(u8::from).collect();
+        Ok(Some(Tensor::new(allowed, &self.device)?))
     }
 
     /// Cross entropy over all of them, `(P)`.
@@ -54,9 +67,9 @@ impl Candidates {
     /// # Errors
     /// When the shapes differ.
     pub fn cross_entropy(&self, logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
-        match &self.allowed {
+        match self.column()? {
             None => cross_entropy(logits, labels),
-            Some(allowed) => cross_entropy_among(logits, labels, allowed),
+            Some(allowed) => cross_entropy_among(logits, labels, &allowed),
         }
     }
 
@@ -95,8 +108,8 @@ impl Candidates {
         Ok(Some(nearest.narrow(1, ranks.start, ranks.len())?.contiguous()?))
     }
 
-    // Ranks of the negatives, counted from 0.
-    fn ranks(&self, config: &PpcConfig) -> Option<Range<usize>> {
+    /// Ranks of the negatives, counted from 0. `None` when there are none, or no mining.
+    pub fn ranks(&self, config: &PpcConfig) -> Option<Range<usize>> {
         let PrototypeMining::SemiHard(SemiHardRanks { dropped, last_rank }) = config.mining else { return None };
         let ranked = match config.positive_rank {
             PositiveRank::Ranked => self.count,
@@ -110,7 +123,7 @@ impl Candidates {
     fn ranking(&self, logits: &Tensor, labels: &Tensor, positive: PositiveRank) -> Result<Tensor> {
         let last = Tensor::full(EXCLUDED, logits.shape(), logits.device())?.to_dtype(logits.dtype())?;
         let mut ranking = logits.clone();
-        if let Some(allowed) = &self.allowed {
+        if let Some(allowed) = self.column()? {
             let allowed = allowed.unsqueeze(0)?.broadcast_as(logits.shape())?;
             ranking = allowed.where_cond(&ranking, &last)?;
         }

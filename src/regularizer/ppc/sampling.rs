@@ -1,8 +1,9 @@
-//! Which pixels count within a view: half at random, half hard ones, class by class. On the host.
+//! Which pixels count within a view: half at random, half hard ones, class by class. On the host:
+//! [`prototype_contrast`](crate::ops::prototype_contrast) does the same where the pixels are.
 
 use super::SmallClasses;
 use crate::error::{Error, Result};
-use crate::sampler::Sampler;
+use crate::sampler::{HashKey, Sampler};
 
 /// Pixels of one class that count.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +21,8 @@ pub struct ClassSample {
 /// ([`PixelSampling::HardHalf`](super::PixelSampling)). Without a fraction, every pixel.
 ///
 /// `labels` has a class and `similarity` a number for each pixel of the batch, the larger the closer to the class's
-/// prototype. The random half of class `c` is drawn from the stream `{scope}/{c}`.
+/// prototype. The random half of class `c` has the smallest draws of the sampler's
+/// [`hash_key`](Sampler::hash_key) in `scope`; a sampler without one draws it from the stream `{scope}/{c}`.
 ///
 /// # Errors
 /// When the lengths differ, or a replayed stream does not fit.
@@ -50,6 +52,11 @@ pub fn sample_pixels(
         let reason = format!("expected one for each of {} labels, got {}", labels.len(), similarity.len());
         return Err(Error::value("similarities", reason));
     }
+    let key = sampler.fork(scope).hash_key();
+    let random_half = |class: usize, len: usize| match key {
+        Some(key) => Ok(smallest_draws(key, class, len, len / 2)),
+        None => sampler.fork(&format!("{scope}/{class}")).distinct(len, len / 2),
+    };
     let mut samples = Vec::new();
     for (class, members) in members(labels).into_iter().enumerate().filter(|(_, members)| !members.is_empty()) {
         let chosen = match hard_fraction {
@@ -58,7 +65,7 @@ pub fn sample_pixels(
                 let half = members.len() / 2;
                 let mut chosen = match half {
                     0 => Vec::new(),
-                    half => sampler.fork(&format!("{scope}/{class}")).distinct(members.len(), half)?,
+                    _ => random_half(class, members.len())?,
                 };
                 let of_class: Vec<f64> = members.iter().map(|pixel| similarity[*pixel]).collect();
                 chosen.extend(hard_pixels(&of_class, half, hard_fraction));
@@ -77,6 +84,14 @@ fn members(labels: &[usize]) -> Vec<Vec<usize>> {
         members[*class].push(pixel);
     }
     members
+}
+
+// Positions, in the order of their draws.
+fn smallest_draws(key: HashKey, class: usize, len: usize, amount: usize) -> Vec<usize> {
+    let mut positions: Vec<usize> = (0..len).collect();
+    positions.sort_by_key(|position| key.draw(class as u32, *position as u32));
+    positions.truncate(amount);
+    positions
 }
 
 // Of the least similar fraction in ascending order, the last `amount`.

@@ -7,7 +7,7 @@ use crate::error::{Result, expect_shape};
 use crate::label::ImageLabels;
 use crate::ops::{Corners, resize_bilinear};
 use crate::regularizer::hsc::{PixelConfig, step_prototypes};
-use crate::seed::{background, min_max_norm, pseudo_label};
+use crate::seed::{self, pseudo_label};
 use crate::view::Pair;
 
 /// Scores and labels of both views at the grid. No gradient.
@@ -25,14 +25,17 @@ impl PpcSeeds {
     /// # Errors
     /// When the shapes differ.
     pub fn new(cams: Pair<&Tensor>, labels: &ImageLabels, config: &PpcConfig) -> Result<Self> {
+        let Pair { source, target } = cams.try_map(|cam| Self::of_view(cam, labels, config))?;
+        Ok(Self { scores: Pair::new(source.0, target.0), labels: Pair::new(source.1, target.1) })
+    }
+
+    /// Scores and labels of one view.
+    pub(super) fn of_view(cam: &Tensor, labels: &ImageLabels, config: &PpcConfig) -> Result<(Tensor, Tensor)> {
         let classes = labels.layout().num_classes();
-        let scores = cams.try_map(|cam| {
-            expect_shape("seed map", cam, [labels.len().into(), classes.into(), "h".into(), "w".into()])?;
-            let normalised = min_max_norm(&resized(&cam.detach(), config.grid)?)?;
-            background::constant(&normalised, config.background_score)
-        })?;
-        let labels = scores.as_ref().try_map(|scores| pseudo_label(scores, labels))?;
-        Ok(Self { scores, labels })
+        expect_shape("seed map", cam, [labels.len().into(), classes.into(), "h".into(), "w".into()])?;
+        let scores = seed::scores(cam, config.grid, config.background_score)?;
+        let labels = pseudo_label(&scores, labels)?;
+        Ok((scores, labels))
     }
 }
 

@@ -3,12 +3,14 @@
 use candle_core::{DType, Tensor};
 
 use super::seeds::{PpcSeeds, prototypes, resized};
-use super::{Candidates, PixelSampling, PpcConfig, SmallClasses, pixel_weights, sample_pixels};
+use super::{
+    Candidates, PixelSampling, PositiveRank, PpcConfig, PrototypeMining, SmallClasses, pixel_weights, sample_pixels,
+};
 use crate::contrast::prototype_logits;
 use crate::error::{Error, Result, expect_shape};
 use crate::label::ImageLabels;
 use crate::objective::{LossTerms, Objective};
-use crate::ops::unit;
+use crate::ops::{ContrastInputs, ContrastTerm, HardHalf, Negatives, PixelWeights, prototype_contrast, unit};
 use crate::prototype::pixel_rows;
 use crate::sampler::Sampler;
 use crate::view::Pair;
@@ -28,7 +30,9 @@ const ONE_CLASS: &str = "the batch has no second class to contrast with";
 /// * `intra = mean_v mean_c mean_i X'(f_vi, P_v, c)` over the classes `c` that occur in `t_v` and the sampled pixels `i` of
 ///   each, where the sum in `X'` is over the pixel's own class and its mined negatives.
 ///
-/// No gradient reaches the prototypes and the activation maps.
+/// No gradient reaches the prototypes and the activation maps. Of each view, [`prototype_contrast`] computes all terms at
+/// once; with draws that have a [`hash_key`](Sampler::hash_key), nothing is read back from the device, and with a batch of
+/// more pixels than classes some class has two pixels, so that `intra` cannot be undefined for want of them.
 ///
 /// # Shapes
 /// `features (N, d, h, w)`, `cams (N, num_classes, h, w)`, of any size, which may differ between the views: both are
@@ -49,110 +53,159 @@ pub fn evaluate(
     if labels.is_empty() {
         return Err(Error::value("batch", "must have at least one image"));
     }
-    let seeds = PpcSeeds::new(cams, labels, config)?;
     let features = features.as_ref().try_map(|map| {
         expect_shape("projected features", map, [labels.len().into(), "d".into(), "h".into(), "w".into()])?;
         resized(map, config.grid)
     })?;
-    let views = features.as_ref().zip(seeds.scores.as_ref().zip(seeds.labels.as_ref()));
-    let views = views.try_map(|(map, (scores, targets))| {
-        let pixels = unit(&pixel_rows(map)?, 1, NORMALIZE_EPSILON)?;
-        let prototypes = prototypes(map, scores, labels, config)?;
-        Ok::<_, Error>(PixelView { pixels, prototypes, targets: targets.flatten_all()? })
+    // The scores of a view are gone before those of the other are made.
+    let Pair { source, target } = features.as_ref().zip(cams).try_map(|(map, cam)| {
+        let (scores, targets) = PpcSeeds::of_view(cam, labels, config)?;
+        Ok::<_, Error>((prototypes(map, &scores, labels, config)?, targets.flatten_all()?))
     })?;
-    let candidates = Candidates::new(labels, config.absent_classes, features.source.device())?;
-    Ok(Objective { terms: terms(&views, &candidates, config, sampler)?, ..Objective::default() })
+    let views = Views {
+        prototypes: Tensor::stack(&[&source.0, &target.0], 0)?,
+        targets: Tensor::stack(&[&source.1, &target.1], 0)?,
+        candidates: Candidates::new(labels, config.absent_classes, features.source.device())?,
+        features,
+    };
+    Ok(Objective { terms: views.terms(config, sampler)?, ..Objective::default() })
 }
 
-// One view at the grid, `P` pixels of the batch in rows.
-struct PixelView {
-    // `(P, d)`, unit rows.
-    pixels: Tensor,
-    // `(num_classes, d)`.
+// Both views at the grid, `P` pixels of the batch each.
+struct Views {
+    // `(N, d, h, w)`.
+    features: Pair<Tensor>,
+    // `(2, num_classes, d)`: of the source view, of the target view.
     prototypes: Tensor,
-    // `(P)`, `u32`.
+    // `(2, P)`, `u32`.
     targets: Tensor,
+    candidates: Candidates,
 }
 
-fn terms(
-    views: &Pair<PixelView>,
-    candidates: &Candidates,
-    config: &PpcConfig,
-    sampler: &dyn Sampler,
-) -> Result<LossTerms> {
-    let mut terms = LossTerms::default();
-    let cross = |of: &dyn Fn(&PixelView, &PixelView) -> Result<Tensor>| -> Result<Tensor> {
-        views.as_ref().zip(views.as_ref().swapped()).try_map(|(own, other)| of(own, other))?.mean()
-    };
-    let contrast = |view: &PixelView, prototypes: &Tensor, targets: &Tensor| -> Result<Tensor> {
-        let logits = prototype_logits(&view.pixels, prototypes, config.temperature)?;
-        Ok(candidates.cross_entropy(&logits, targets)?.mean_all()?)
-    };
-    if config.cross_prototype > 0.0 {
-        if candidates.count() < 2 {
-            terms.omit("cross_prototype", ONE_CLASS);
-        } else {
-            let value = cross(&|own, other| contrast(own, &other.prototypes, &own.targets))?;
-            terms.push("cross_prototype", config.weight * config.cross_prototype, value)?;
-        }
-    }
-    if config.cross_label > 0.0 {
-        if candidates.count() < 2 {
-            terms.omit("cross_label", ONE_CLASS);
-        } else {
-            let value = cross(&|own, other| contrast(own, &own.prototypes, &other.targets))?;
-            terms.push("cross_label", config.weight * config.cross_label, value)?;
-        }
-    }
-    if config.intra > 0.0 {
-        let scopes = Pair::new("intra/source", "intra/target");
-        let values = views.as_ref().zip(scopes);
-        match values.try_map(|(view, scope)| intra(view, candidates, config, sampler, scope))? {
-            Pair { source: Intra::Value(source), target: Intra::Value(target) } => {
-                terms.push("intra", config.weight * config.intra, Pair::new(source, target).mean()?)?;
-            }
-            Pair { source: Intra::Value(one), target: _ } | Pair { source: _, target: Intra::Value(one) } => {
-                // A view of small classes only is a mean of nothing but them.
-                let share = if config.small_classes == SmallClasses::Counted { 0.5 } else { 1.0 };
-                terms.push("intra", config.weight * config.intra, (one * share)?)?;
-            }
-            Pair { source: Intra::Undefined(reason), .. } => terms.omit("intra", reason),
-        }
-    }
-    Ok(terms)
-}
+// The views in what is stacked.
+const ROWS: Pair<usize> = Pair { source: 0, target: 1 };
 
 // The contrast within one view, or why there is none.
-enum Intra {
-    Value(Tensor),
+enum Within {
+    Term(ContrastTerm),
     Undefined(&'static str),
 }
 
-fn intra(
-    view: &PixelView,
-    candidates: &Candidates,
-    config: &PpcConfig,
-    sampler: &dyn Sampler,
-    scope: &str,
-) -> Result<Intra> {
-    let logits = prototype_logits(&view.pixels, &view.prototypes, config.temperature)?;
-    let Some(losses) = candidates.mined_cross_entropy(&logits, &view.targets, config)? else {
-        return Ok(Intra::Undefined("the batch has no class left to contrast with after mining"));
-    };
-    let hard_fraction = match config.sampling {
-        PixelSampling::All => return Ok(Intra::Value(losses.mean_all()?)),
-        PixelSampling::EachClass => None,
-        PixelSampling::HardHalf { hard_fraction } => Some(hard_fraction),
-    };
-    // The one copy to the host, of each view: how many pixels a class has decides how many are drawn.
-    let own = logits.detach().gather(&view.targets.unsqueeze(1)?, 1)?.squeeze(1)?;
-    let both = [view.targets.to_dtype(DType::F64)?, own.to_dtype(DType::F64)?];
-    let both = Tensor::stack(&both, 0)?.to_vec2::<f64>()?;
-    let targets: Vec<usize> = both[0].iter().map(|class| *class as usize).collect();
-    let samples = sample_pixels(&targets, &both[1], hard_fraction, sampler, scope)?;
-    let Some(weights) = pixel_weights(&samples, targets.len(), config.small_classes) else {
-        return Ok(Intra::Undefined("no class has two pixels"));
-    };
-    let weights = Tensor::from_vec(weights, targets.len(), losses.device())?.to_dtype(losses.dtype())?;
-    Ok(Intra::Value((losses * weights)?.sum_all()?))
+impl Within {
+    fn term(self) -> Option<ContrastTerm> {
+        match self {
+            Self::Term(term) => Some(term),
+            Self::Undefined(_) => None,
+        }
+    }
+}
+
+impl Views {
+    fn terms(&self, config: &PpcConfig, sampler: &dyn Sampler) -> Result<LossTerms> {
+        let mut terms = LossTerms::default();
+        let mut names = Vec::new();
+        let mut of_view = Pair::new(Vec::new(), Vec::new());
+        let across = [("cross_prototype", config.cross_prototype, true), ("cross_label", config.cross_label, false)];
+        for (name, factor, prototypes_cross) in across.into_iter().filter(|(_, factor, _)| *factor > 0.0) {
+            if self.candidates.count() < 2 {
+                terms.omit(name, ONE_CLASS);
+                continue;
+            }
+            names.push((name, factor));
+            of_view.source.push(across_views(ROWS.source, prototypes_cross));
+            of_view.target.push(across_views(ROWS.target, prototypes_cross));
+        }
+        if config.intra > 0.0 {
+            names.push(("intra", config.intra));
+            let within = ROWS.try_map(|view| self.within(view, config, sampler))?;
+            if let (Within::Undefined(reason), Within::Undefined(_)) = (&within.source, &within.target) { terms.omit("intra", *reason) }
+            of_view.source.extend(within.source.term());
+            of_view.target.extend(within.target.term());
+        }
+        for ((name, factor), value) in names.into_iter().zip(self.values(&of_view, config)?) {
+            terms.push(name, config.weight * factor, value)?;
+        }
+        Ok(terms)
+    }
+
+    // The mean over the views of each term.
+    fn values(&self, of_view: &Pair<Vec<ContrastTerm>>, config: &PpcConfig) -> Result<Vec<Tensor>> {
+        let inputs = ContrastInputs {
+            prototypes: &self.prototypes,
+            labels: &self.targets,
+            allowed: self.candidates.mask(),
+            temperature: config.temperature,
+        };
+        let of_view = self.features.as_ref().zip(of_view.as_ref()).try_map(|(features, terms)| {
+            if terms.is_empty() { Ok(None) } else { prototype_contrast(features, &inputs, terms).map(Some) }
+        })?;
+        let len = |values: &Option<Tensor>| values.as_ref().map_or(0, Tensor::elem_count);
+        let in_both = len(&of_view.source).min(len(&of_view.target));
+        let mut values = Vec::new();
+        if let Pair { source: Some(source), target: Some(target) } = &of_view {
+            let mean = Pair::new(source.narrow(0, 0, in_both)?, target.narrow(0, 0, in_both)?).mean()?;
+            for term in 0..in_both {
+                values.push(mean.get(term)?);
+            }
+        }
+        // A view of small classes only is a mean of nothing but them.
+        let share = if config.small_classes == SmallClasses::Counted { 0.5 } else { 1.0 };
+        for one in [of_view.source, of_view.target].into_iter().flatten().filter(|one| one.elem_count() > in_both) {
+            values.push((one.get(in_both)? * share)?);
+        }
+        Ok(values)
+    }
+
+    fn within(&self, view: usize, config: &PpcConfig, sampler: &dyn Sampler) -> Result<Within> {
+        let negatives = match config.mining {
+            PrototypeMining::All => (self.candidates.count() > 1).then_some(Negatives::All),
+            PrototypeMining::SemiHard(_) => self
+                .candidates
+                .ranks(config)
+                .map(|ranks| Negatives::Ranked { ranks, own: config.positive_rank == PositiveRank::Ranked }),
+        };
+        let Some(negatives) = negatives else {
+            return Ok(Within::Undefined("the batch has no class left to contrast with after mining"));
+        };
+        let weights = match config.sampling {
+            PixelSampling::All => Some(PixelWeights::Uniform),
+            PixelSampling::EachClass => Some(PixelWeights::Classes { half: None, count_empty: false }),
+            PixelSampling::HardHalf { hard_fraction } => self.sampled(view, hard_fraction, config, sampler)?,
+        };
+        let Some(weights) = weights else { return Ok(Within::Undefined("no class has two pixels")) };
+        Ok(Within::Term(ContrastTerm { prototypes: view, labels: view, negatives, weights }))
+    }
+
+    // Nothing when no class has two pixels.
+    fn sampled(
+        &self,
+        view: usize,
+        fraction: f64,
+        config: &PpcConfig,
+        sampler: &dyn Sampler,
+    ) -> Result<Option<PixelWeights>> {
+        let scope = ["intra/source", "intra/target"][view];
+        let (_, classes, _) = self.prototypes.dims3()?;
+        let pixels = self.targets.dim(1)?;
+        if let Some(key) = sampler.fork(scope).hash_key().filter(|_| pixels > classes) {
+            let count_empty = config.small_classes == SmallClasses::Counted;
+            return Ok(Some(PixelWeights::Classes { half: Some(HardHalf { fraction, key }), count_empty }));
+        }
+        // The one copy to the host: how many pixels a class has decides how many are replayed.
+        let (features, targets) = ([&self.features.source, &self.features.target][view], self.targets.get(view)?);
+        let rows = unit(&pixel_rows(&features.detach())?, 1, NORMALIZE_EPSILON)?;
+        let logits = prototype_logits(&rows, &self.prototypes.get(view)?, config.temperature)?;
+        let own = logits.gather(&targets.unsqueeze(1)?, 1)?.squeeze(1)?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+        let targets: Vec<usize> = targets.to_vec1::<u32>()?.into_iter().map(|class| class as usize).collect();
+        let samples = sample_pixels(&targets, &own, Some(fraction), sampler, scope)?;
+        let Some(weights) = pixel_weights(&samples, pixels, config.small_classes) else { return Ok(None) };
+        let weights = Tensor::from_vec(weights, pixels, features.device())?.to_dtype(features.dtype())?;
+        Ok(Some(PixelWeights::Each(weights)))
+    }
+}
+
+fn across_views(view: usize, prototypes_cross: bool) -> ContrastTerm {
+    let other = 1 - view;
+    let (prototypes, labels) = if prototypes_cross { (other, view) } else { (view, other) };
+    ContrastTerm { prototypes, labels, negatives: Negatives::All, weights: PixelWeights::Uniform }
 }

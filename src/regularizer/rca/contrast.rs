@@ -4,17 +4,11 @@ use candle_core::Tensor;
 
 use super::options::{ImageReduction, MixUp};
 use super::{RcaConfig, Regions};
-use crate::contrast::prototype_logits;
 use crate::error::{Result, expect_shape};
 use crate::label::ImageLabels;
 use crate::memory::ClassQueue;
-use crate::ops::{clamp, max_keepdim, unit};
+use crate::ops::{MemoryContrastSpec, memory_contrast};
 use crate::sampler::Sampler;
-
-const NORMALIZE_EPSILON: f64 = 1e-12;
-
-/// Far below any logit, and finite.
-const EXCLUDED: f64 = -1e30;
 
 /// A region and the one it is mixed with.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -92,9 +86,10 @@ pub fn region_contrast(
     let means = regions.means(embeddings, &of)?;
     let (own, partner) = (means.narrow(0, 0, pairs.len())?, means.narrow(0, pairs.len(), pairs.len())?);
     let mixed = (own.broadcast_mul(&share)? + partner.broadcast_mul(&rest)?)?;
-    let against = Memory::new(&mixed, queue, config)?;
-    let own = against.contrast(pairs.iter().map(|pair| pair.own.1))?;
-    let partner = against.contrast(pairs.iter().map(|pair| pair.partner.1))?;
+    let classes: Vec<[usize; 2]> = pairs.iter().map(|pair| [pair.own.1, pair.partner.1]).collect();
+    let spec = MemoryContrastSpec { temperature: config.temperature, clamp_min: config.clamp_min };
+    let losses = memory_contrast(&mixed, queue.slots(), queue.filled(), &classes, &spec)?;
+    let (own, partner) = (losses.narrow(1, 0, 1)?.squeeze(1)?, losses.narrow(1, 1, 1)?.squeeze(1)?);
     let each = ((&own * share.squeeze(1)?)? + (&partner * rest.squeeze(1)?)?)?;
     let weights = column(image_weights(&pairs, labels.len(), config.image_reduction))?.squeeze(1)?;
     let value = (each * weights)?.sum_all()?;
@@ -156,58 +151,4 @@ fn image_weights(pairs: &[RegionPair], images: usize, reduction: ImageReduction)
         ImageReduction::Mean => taking_part,
     };
     pairs.iter().map(|pair| 1.0 / (regions[pair.own.0] * divisor) as f64).collect()
-}
-
-/// Logits of a batch's regions against all slots.
-struct Memory<'a> {
-    /// `(pairs * classes, length)`: logits less the largest of their pair.
-    logits: Tensor,
-    /// `(pairs, classes)`: sums of exponentials over the slots of a class.
-    sums: Tensor,
-    /// `(classes, length)`: weights of a mean over the written slots.
-    weights: Tensor,
-    config: &'a RcaConfig,
-}
-
-impl<'a> Memory<'a> {
-    fn new(embeddings: &Tensor, queue: &ClassQueue, config: &'a RcaConfig) -> Result<Self> {
-        let (classes, length, dim) = queue.slots().dims3()?;
-        let (pairs, _) = embeddings.dims2()?;
-        let (dtype, device) = (embeddings.dtype(), embeddings.device());
-        let rows = unit(&queue.slots().detach().reshape(((), dim))?, 1, NORMALIZE_EPSILON)?;
-        let logits = prototype_logits(&unit(embeddings, 1, NORMALIZE_EPSILON)?, &rows, config.temperature)?;
-        let written = queue.written()?;
-        let is_full = queue.filled().iter().all(|filled| *filled as usize == length);
-        let logits = if is_full {
-            logits
-        } else {
-            let written = written.reshape((1, classes * length))?.broadcast_as(logits.shape())?;
-            written.where_cond(&logits, &Tensor::full(EXCLUDED, logits.shape(), device)?.to_dtype(dtype)?)?
-        };
-        let logits = logits.broadcast_sub(&max_keepdim(&logits.detach(), 1)?)?;
-        let sums = logits.exp()?.reshape((pairs, classes, length))?.sum(2)?;
-        let counts = queue.filled().iter().map(|filled| f64::from(*filled).max(1.0)).collect::<Vec<f64>>();
-        let counts = Tensor::from_vec(counts, (classes, 1), device)?.to_dtype(dtype)?;
-        let weights = written.to_dtype(dtype)?.broadcast_div(&counts)?;
-        Ok(Self { logits: logits.reshape((pairs * classes, length))?, sums, weights, config })
-    }
-
-    // `X(z, k)` of every pair, `k` being its entry of `of`.
-    fn contrast(&self, of: impl Iterator<Item = usize>) -> Result<Tensor> {
-        let (pairs, classes) = self.sums.dims2()?;
-        let (dtype, device) = (self.sums.dtype(), self.sums.device());
-        let of: Vec<u32> = of.map(|class| class as u32).collect();
-        let rows: Vec<u32> = of.iter().enumerate().map(|(pair, class)| (pair * classes) as u32 + class).collect();
-        let mut others = vec![1f64; pairs * classes];
-        for &row in &rows {
-            others[row as usize] = 0.0;
-        }
-        let others = Tensor::from_vec(others, (pairs, classes), device)?.to_dtype(dtype)?;
-        // Summed without the own class rather than subtracted from the whole: no digits are lost.
-        let negatives = (&self.sums * others)?.sum_keepdim(1)?;
-        let positives = self.logits.index_select(&Tensor::from_vec(rows, pairs, device)?, 0)?; // (pairs, length)
-        let weights = self.weights.index_select(&Tensor::from_vec(of, pairs, device)?, 0)?;
-        let sums = clamp(&positives.exp()?.broadcast_add(&negatives)?, self.config.clamp_min, f64::INFINITY)?;
-        Ok(((sums.log()? - positives)? * weights)?.sum(1)?)
-    }
 }

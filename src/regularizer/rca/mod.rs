@@ -14,6 +14,12 @@
 //! `queue`, `pointer`, `filled`, `centroids`: see [`RcaMemory`]. The latter are made anew at the first step of each epoch
 //! but the first.
 //!
+//! # Waiting for the device
+//! What is written where depends on the maps, so a step reads back twice: how many pixels each region has (a number per
+//! image and class, [`Regions::new`]) and, at its end, the probabilities ([`update_memory`], as many). Draws, positions in
+//! the memory and numbers of written slots are the host's own. The first step of an epoch also reads the nearest centroid
+//! of each slot once a round ([`cluster`]).
+//!
 //! # Parameters
 //! `extra_F.{0,1,3}.*`, `Q.*`, `K.*`, `V.*`, `aggre.*`, `concat_project.*`, `extra_convs{i}.*`: see [`RcaHeads`].
 //!

@@ -4,7 +4,7 @@ use candle_core::{DType, Tensor};
 
 use crate::error::{Result, expect_shape};
 use crate::label::ImageLabels;
-use crate::ops::min_keepdim;
+use crate::ops::{region_masks, region_mean};
 
 /// The region of each foreground class in each image: pixels at which the soft-max over the foreground classes of the
 /// coarse maps is strictly above its mean over the image.
@@ -13,7 +13,7 @@ use crate::ops::min_keepdim;
 /// because it decides which regions have a meaning; this is the one copy the contrast waits for.
 #[derive(Clone, Debug)]
 pub struct Regions {
-    /// `(N, num_foreground, h*w)`, ones inside.
+    /// `(N, num_foreground, h*w)` of `u8`, 1 inside.
     masks: Tensor,
     /// Per image and class.
     counts: Vec<Vec<f64>>,
@@ -29,16 +29,12 @@ impl Regions {
         let foreground = labels.layout().num_foreground();
         expect_shape("coarse maps", coarse, [labels.len().into(), foreground.into(), "h".into(), "w".into()])?;
         let (_, _, h, w) = coarse.dims4()?;
-        let beliefs = candle_nn::ops::softmax(&coarse.detach(), 1)?.flatten_from(2)?.contiguous()?;
-        let above = beliefs.broadcast_gt(&beliefs.mean_keepdim(2)?)?;
-        // The smallest is never above the mean, but for rounding: the mean of equal numbers may be less than they are.
-        let not_smallest = beliefs.broadcast_gt(&min_keepdim(&beliefs, 2)?)?;
-        let masks = (above * not_smallest)?.to_dtype(coarse.dtype())?;
-        let counts = masks.sum(2)?.to_dtype(DType::F64)?.to_vec2()?;
+        let masks = region_masks(coarse)?.flatten_from(2)?;
+        let counts = masks.to_dtype(DType::F32)?.sum(2)?.to_dtype(DType::F64)?.to_vec2()?;
         Ok(Self { masks, counts, size: (h, w) })
     }
 
-    /// `(N, num_foreground, h*w)`, ones inside.
+    /// `(N, num_foreground, h*w)` of `u8`, 1 inside.
     pub fn masks(&self) -> &Tensor {
         &self.masks
     }
@@ -54,27 +50,40 @@ impl Regions {
     /// # Errors
     /// When the shape is another.
     pub fn means(&self, map: &Tensor, of: &[(usize, usize)]) -> Result<Tensor> {
-        let flat = self.flat(map)?;
-        let (images, foreground, _) = self.masks.dims3()?;
-        let masks = self.masks.to_dtype(map.dtype())?;
-        // All classes at once: as many products as images, and a dense backward.
-        let sums = flat.matmul(&masks.transpose(1, 2)?.contiguous()?)?; // (N, D, num_foreground)
-        let sums = sums.transpose(1, 2)?.reshape((images * foreground, ()))?;
-        let index: Vec<u32> = of.iter().map(|(image, class)| (image * foreground + class) as u32).collect();
-        let counts: Vec<f64> = of.iter().map(|(image, class)| self.counts[*image][*class]).collect();
-        let index = Tensor::from_vec(index, of.len(), map.device())?;
-        let counts = Tensor::from_vec(counts, (of.len(), 1), map.device())?.to_dtype(map.dtype())?;
-        Ok(sums.index_select(&index, 0)?.broadcast_div(&counts)?)
+        self.check(map)?;
+        // Each region once, however often it is asked for.
+        let mut distinct: Vec<(usize, usize)> = of.to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let masks = self.masks_of(&distinct)?;
+        let means = self.pooled(map, &masks, &distinct)?;
+        if distinct == of {
+            return Ok(means);
+        }
+        let index: Vec<u32> = of.iter().map(|region| distinct.partition_point(|other| other < region) as u32).collect();
+        Ok(means.index_select(&Tensor::from_vec(index, of.len(), map.device())?, 0)?)
     }
 
-    /// The map as `(N, D, h*w)`, if it fits.
-    pub(super) fn flat(&self, map: &Tensor) -> Result<Tensor> {
+    /// The masks of some images and classes, `(len, h, w)` of `u8`.
+    pub(super) fn masks_of(&self, of: &[(usize, usize)]) -> Result<Tensor> {
+        let (images, foreground, pixels) = self.masks.dims3()?;
+        let rows: Vec<u32> = of.iter().map(|(image, class)| (image * foreground + class) as u32).collect();
+        let rows = Tensor::from_vec(rows, of.len(), self.masks.device())?;
+        let masks = self.masks.reshape((images * foreground, pixels))?.index_select(&rows, 0)?;
+        Ok(masks.reshape((of.len(), self.size.0, self.size.1))?)
+    }
+
+    /// Sums of a map over masks, one for each of some images and classes in ascending order, over the pixels of those.
+    pub(super) fn pooled(&self, map: &Tensor, masks: &Tensor, of: &[(usize, usize)]) -> Result<Tensor> {
+        let images: Vec<usize> = of.iter().map(|(image, _)| *image).collect();
+        let counts: Vec<f64> = of.iter().map(|(image, class)| self.count(*image, *class)).collect();
+        region_mean(map, masks, &images, &Tensor::from_vec(counts, of.len(), map.device())?)
+    }
+
+    /// That the map fits.
+    pub(super) fn check(&self, map: &Tensor) -> Result<()> {
         let images = self.masks.dim(0)?;
-        expect_shape(
-            "map under the regions",
-            map,
-            [images.into(), "D".into(), self.size.0.into(), self.size.1.into()],
-        )?;
-        Ok(map.flatten_from(2)?.contiguous()?)
+        let size = [images.into(), "D".into(), self.size.0.into(), self.size.1.into()];
+        expect_shape("map under the regions", map, size)
     }
 }

@@ -33,41 +33,39 @@ pub fn update_memory(
 ) -> Result<ClassQueue> {
     let foreground = labels.layout().num_foreground();
     expect_shape("class probabilities", probabilities, [labels.len().into(), foreground.into()])?;
-    let map = regions.flat(&map.detach())?;
+    let map = map.detach();
+    regions.check(&map)?;
     expect_shape("queue", queue.slots(), [foreground.into(), "length".into(), map.dim(1)?.into()])?;
     let probabilities: Vec<Vec<f64>> = probabilities.detach().to_dtype(DType::F64)?.to_vec2()?;
     let mut written = Vec::new();
-    let mut embeddings = Vec::new();
     for (image, probabilities) in probabilities.iter().enumerate() {
         let is_written = |class: &usize| probabilities[*class] > config.gate && regions.count(image, *class) > 0.0;
-        let classes: Vec<usize> = labels.of_image(image).iter().copied().filter(is_written).collect();
-        if classes.is_empty() {
-            continue;
-        }
-        let masks = masks(regions, image, &classes, config.update_masking)?.to_dtype(map.dtype())?;
-        let sums = masks.matmul(&map.get(image)?.t()?.contiguous()?)?; // (classes, D)
-        let counts = classes.iter().map(|class| regions.count(image, *class)).collect::<Vec<f64>>();
-        let counts = Tensor::from_vec(counts, (classes.len(), 1), map.device())?.to_dtype(map.dtype())?;
-        embeddings.push(sums.broadcast_div(&counts)?);
-        written.extend(classes);
+        let classes = labels.of_image(image).iter().copied().filter(is_written);
+        written.extend(classes.map(|class| (image, class)));
     }
-    if embeddings.is_empty() {
+    if written.is_empty() {
         return Ok(queue.clone());
     }
-    queue.updated(&written, &Tensor::cat(&embeddings, 0)?, config.memory_momentum)
+    let masks = regions.masks_of(&written)?;
+    let masks = match config.update_masking {
+        UpdateMasking::Own => masks,
+        UpdateMasking::Cumulative => cumulative(&masks, &written)?,
+    };
+    let embeddings = regions.pooled(&map, &masks, &written)?;
+    let classes: Vec<usize> = written.into_iter().map(|(_, class)| class).collect();
+    queue.updated(&classes, &embeddings, config.memory_momentum)
 }
 
-// `(classes, h*w)`: the pixels each class is pooled over.
-fn masks(regions: &Regions, image: usize, classes: &[usize], masking: UpdateMasking) -> Result<Tensor> {
-    let of_image = regions.masks().get(image)?;
-    let mut masks = Vec::with_capacity(classes.len());
-    for &class in classes {
-        let own = of_image.get(class)?;
-        let mask = match (masking, masks.last()) {
-            (UpdateMasking::Cumulative, Some(before)) => (own * before)?,
-            (UpdateMasking::Cumulative, None) | (UpdateMasking::Own, _) => own,
-        };
-        masks.push(mask);
+// Each mask times those before it of the same image.
+fn cumulative(masks: &Tensor, of: &[(usize, usize)]) -> Result<Tensor> {
+    let mut all: Vec<Tensor> = Vec::with_capacity(of.len());
+    for (at, (image, _)) in of.iter().enumerate() {
+        let own = masks.get(at)?;
+        let is_next = at > 0 && of[at - 1].0 == *image;
+        all.push(match all.last().filter(|_| is_next) {
+            Some(before) => (own * before)?,
+            None => own,
+        });
     }
-    Ok(Tensor::stack(&masks, 0)?)
+    Ok(Tensor::stack(&all, 0)?)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use crate::cli::args::{ConfigSource, PlacesArgs};
+use crate::cli::args::{ConfigSource, DeviceArgs, PlacesArgs};
 use crate::cli::shared::{SYNTH_FOLDER, generate, say, typed, write_text};
 use crate::config::RunConfig;
 use crate::data::{Dataset, ImageSet};
@@ -50,7 +50,7 @@ pub struct CompareArgs {
     /// Trainings per method and baseline, each with a seed of its own, the same for all of them
     #[arg(long, default_value_t = 3)]
     pub repeats: usize,
-    /// Trainings at a time; without it, one per core. The numbers do not depend on it
+    /// Trainings at a time; without it, one per core, and one on another device than the CPU. The numbers do not depend on it
     #[arg(long)]
     pub jobs: Option<usize>,
     /// Print IoU of every class
@@ -62,6 +62,9 @@ pub struct CompareArgs {
     /// Go on with an interrupted comparison, or make a finished one larger
     #[arg(long)]
     pub resume: bool,
+    /// Device
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Configuration
     #[command(flatten)]
     pub source: ConfigSource,
@@ -70,6 +73,7 @@ pub struct CompareArgs {
 pub(in crate::cli) fn run(args: &CompareArgs, progress: &Progress) -> Result<()> {
     let config = RunConfig::load(&args.source.config, &args.source.settings)?;
     check_plan(&config, &args.baselines, &args.regularizers, args.repeats)?;
+    let device = args.device.open()?;
     // Before a folder is made; what is made below is not there yet.
     let given = args.data.as_ref().map(|root| Splits::open(root, args)).transpose()?;
     let interrupt = Interrupt::on_signal()?;
@@ -91,6 +95,7 @@ pub(in crate::cli) fn run(args: &CompareArgs, progress: &Progress) -> Result<()>
                 methods: &args.regularizers,
                 repeats: args.repeats,
                 jobs: args.jobs.unwrap_or_else(rayon::current_num_threads),
+                device: &device,
                 folder: &args.out,
                 resume: args.resume,
             };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use crate::cli::args::PlacesArgs;
+use crate::cli::args::{DeviceArgs, PlacesArgs};
 use crate::cli::shared::{SYNTH_FOLDER, generate, say};
 use crate::config::RunConfig;
 use crate::data::ImageSet;
@@ -31,6 +31,9 @@ pub struct PretrainArgs {
     /// TOML file, or a built-in: embedded, photographs, voc12-seam, voc12-eps, voc12-vgg16-oaa, coco14-eps, pretrain
     #[arg(long, default_value = "pretrain", value_name = "FILE")]
     pub config: String,
+    /// Device
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Change one field of the configuration, as in `--set train.steps=300`; may come several times
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
@@ -41,6 +44,7 @@ pub struct PretrainArgs {
 
 pub(in crate::cli) fn run(args: &PretrainArgs, progress: &Progress) -> Result<()> {
     let config = RunConfig::load(&args.config, &args.settings)?;
+    let device = args.device.open()?;
     expect_writable(&args.out)?;
     let interrupt = Interrupt::on_signal()?;
     // Held to the end: dropping it removes the folder.
@@ -55,7 +59,7 @@ pub(in crate::cli) fn run(args: &PretrainArgs, progress: &Progress) -> Result<()
         }
     };
     let images = Arc::new(ImageSet::open_from(&args.places.source(&root, &args.split)?)?);
-    let summary = pretrain(&config, images, &args.out, progress, &interrupt)?;
+    let summary = pretrain(&config, images, &args.out, &device, progress, &interrupt)?;
     say(&format!(
         "wrote {} ({:.2} MB) after {} steps; classification loss {:.3} at first, {:.3} at last",
         args.out.display(),

@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use candle_core::Device;
 use clap::Args;
 
 use crate::accumulate::AttentionInfo;
-use crate::cli::args::DataArgs;
+use crate::cli::args::{DataArgs, DeviceArgs};
 use crate::cli::shared::say;
 use crate::config::RunConfig;
 use crate::data::Dataset;
@@ -56,6 +55,9 @@ pub struct SeedsArgs {
     /// Images in memory at once, for images so large that one for every thread is too much
     #[arg(long, value_name = "COUNT")]
     pub jobs: Option<usize>,
+    /// Device
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Keep the seeds that are there already and infer the rest
     #[arg(long)]
     pub resume: bool,
@@ -63,10 +65,11 @@ pub struct SeedsArgs {
 
 pub(in crate::cli) fn run(args: &SeedsArgs, progress: &Progress) -> Result<()> {
     check(args)?;
+    let device = args.device.open()?;
     let path = &args.checkpoint;
     let bytes = std::fs::read(path).map_err(Error::input(path, "a checkpoint"))?;
-    let checkpoint = Checkpoint::from_bytes(&bytes, path, &Device::Cpu)?;
-    let (model, _) = from_checkpoint(&checkpoint, path)?;
+    let checkpoint = Checkpoint::from_bytes(&bytes, path, &device)?;
+    let (network, _) = from_checkpoint(&checkpoint, path, &device)?;
     let info = checkpoint.info;
     let config = changed_config(args, &info)?;
     let images = Dataset::open_images_from(&args.data.source()?)?;
@@ -99,7 +102,7 @@ pub(in crate::cli) fn run(args: &SeedsArgs, progress: &Progress) -> Result<()> {
     };
     match &args.attention {
         Some(attention) => attention_seeds_of(&job, attention, progress, &interrupt)?,
-        None => infer_seeds_of(&job, model.as_ref(), &config, progress, &interrupt)?,
+        None => infer_seeds_of(&job, &network, &config, progress, &interrupt)?,
     }
     let count = args.shard.unwrap_or_default().images(images.len()).count();
     let share = args.shard.map_or_else(String::new, |shard| format!(", share {shard},"));

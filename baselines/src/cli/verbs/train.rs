@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use candle_core::Device;
 use clap::Args;
 
-use crate::cli::args::{ConfigSource, DataArgs};
+use crate::cli::args::{ConfigSource, DataArgs, DeviceArgs};
 use crate::cli::shared::{load, say, typed, write_text};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -32,6 +31,9 @@ pub struct TrainArgs {
     /// Go on from the checkpoint in the folder
     #[arg(long)]
     pub resume: bool,
+    /// Device
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Configuration
     #[command(flatten)]
     pub source: ConfigSource,
@@ -40,6 +42,7 @@ pub struct TrainArgs {
 pub(in crate::cli) fn run(args: &TrainArgs, progress: &Progress) -> Result<()> {
     let config = load(&args.source, args.baseline.as_ref())?;
     let regularizers = config.method(&args.regularizers)?;
+    let device = args.device.open()?;
     let images = Dataset::open_images_from(&args.data.source()?)?;
     let interrupt = Interrupt::on_signal()?;
     open_folder(&args.out, args.resume, CONFIG_FILE)?;
@@ -51,7 +54,7 @@ pub(in crate::cli) fn run(args: &TrainArgs, progress: &Progress) -> Result<()> {
         images,
         seed: config.seed,
         folder: &args.out,
-        device: &Device::Cpu,
+        device: &device,
     };
     let outcome = job.run(args.resume, progress, &interrupt).map_err(|err| stopped(&job, err))?;
     write_page(&job, Some(&outcome))?;
