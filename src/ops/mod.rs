@@ -34,19 +34,14 @@ mod top_k;
 mod top_prototype;
 mod unit;
 mod vector;
-
-pub use affine::{affine, affine_relu};
-pub use affinity::{affinity_mean, affinity_mean_composed};
-pub use conv2d::{Conv2dSpec, conv2d};
-pub use dense_crf::{
-    CrfKernel, DenseCrf, DenseCrfConfig, DenseCrfPlan, refine_label_pair, refine_label_pair_on_device,
-};
 mod vectors;
 
 pub use affine::{affine, affine_relu};
-pub use affinity::affinity_mean;
+pub use affinity::{affinity_mean, affinity_mean_composed};
 pub use conv2d::{Conv2dSpec, affine_relu_conv2d, conv2d};
-pub use dense_crf::{CrfKernel, DenseCrf, DenseCrfConfig, DenseCrfPlan, refine_label_pair};
+pub use dense_crf::{
+    CrfKernel, DenseCrf, DenseCrfConfig, DenseCrfPlan, refine_label_pair, refine_label_pair_on_device,
+};
 pub use depthwise::{DepthwiseSpec, depthwise_conv2d};
 #[cfg(any(test, feature = "testing"))]
 pub use device::poison_buffers;

@@ -6,13 +6,13 @@ use candle_core::{Result, Shape, Tensor};
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::{Conv2dSpec, device};
 use super::around::{Before, Finish};
 use super::geometry::Geometry;
 use super::gradient::weight_gradient;
 use super::plan::Plan;
 use super::product::{Products, Task, panel_of};
 use super::weight::PackedWeight;
+use super::{Conv2dSpec, device};
 use crate::ops::device::{Buffer, DeviceArray, Gpu, Pass};
 use crate::ops::kernel::{Array, Kernel, Real, detached2};
 

@@ -118,7 +118,9 @@ impl Views {
         if config.intra > 0.0 {
             names.push(("intra", config.intra));
             let within = ROWS.try_map(|view| self.within(view, config, sampler))?;
-            if let (Within::Undefined(reason), Within::Undefined(_)) = (&within.source, &within.target) { terms.omit("intra", *reason) }
+            if let (Within::Undefined(reason), Within::Undefined(_)) = (&within.source, &within.target) {
+                terms.omit("intra", *reason)
+            }
             of_view.source.extend(within.source.term());
             of_view.target.extend(within.target.term());
         }
