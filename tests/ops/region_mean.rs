@@ -9,7 +9,8 @@ use super::{ramp, tensor, values};
 /// A map, regions of which every third pixel is inside, of the images given, and their counts.
 fn case(seed: u64, dims: [usize; 4], images: &[usize]) -> (Tensor, Tensor, Tensor) {
     let pixels = dims[2] * dims[3];
-    let inside: Vec<u8> = (0..images.len() * pixels).map(|i| u8::from((i * 31 + seed as usize).is_multiple_of(3))).collect();
+    let inside: Vec<u8> =
+        (0..images.len() * pixels).map(|i| u8::from((i * 31 + seed as usize).is_multiple_of(3))).collect();
     let masks = Tensor::from_vec(inside, (images.len(), dims[2], dims[3]), &Device::Cpu).unwrap();
     let counts = masks.to_dtype(DType::F64).unwrap().sum((1, 2)).unwrap();
     (randn(seed, &dims).unwrap(), masks, counts)
