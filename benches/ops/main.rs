@@ -130,7 +130,7 @@ fn backward(y: &Tensor) -> Result<()> {
     Ok(())
 }
 
-// Layers of the small ResNet38d on a batch of crops, then one of the paper's on one crop.
+// Layers of the small ResNet38d on a batch of crops, then some of the paper's.
 fn convolutions() -> Result<Vec<Case<'static>>> {
     // Name, input, kernel, stride, dilation.
     let layers = [
@@ -139,6 +139,10 @@ fn convolutions() -> Result<Vec<Case<'static>>> {
         ("3x3, 64 to 128, dilation 2", [8, 64, 12, 12], [128, 64, 3, 3], 1, 2),
         ("1x1, 256 to 512", [8, 256, 12, 12], [512, 256, 1, 1], 1, 1),
         ("3x3, 256 to 256", [1, 256, 56, 56], [256, 256, 3, 3], 1, 1),
+        ("3x3, 512 to 512", [2, 512, 28, 28], [512, 512, 3, 3], 1, 1),
+        ("3x3, 512 to 512, dilation 2", [2, 512, 28, 28], [512, 512, 3, 3], 1, 2),
+        ("1x1, 1024 to 2048", [2, 1024, 28, 28], [2048, 1024, 1, 1], 1, 1),
+        ("3x3, 64 to 128, stride 2", [2, 64, 112, 112], [128, 64, 3, 3], 2, 1),
     ];
     let mut cases = Vec::new();
     for (name, input, kernel, stride, dilation) in layers {

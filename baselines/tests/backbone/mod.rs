@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test helper that fails is a test that fails")]
 
 mod config;
+mod memory;
 mod parity;
 mod small;
 mod vgg16;

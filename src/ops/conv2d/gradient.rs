@@ -44,27 +44,30 @@ pub(super) fn weight_gradient<T: Real>(
             })
             .collect();
         let taps = &plan.parts[0].taps;
-        result.par_chunks_exact_mut(geometry.depth()).with_min_len(LEAST_OUTPUTS).enumerate().for_each(
-            |(output, result)| {
-                let mut result = result;
-                for (channels, sums) in &parts {
-                    let (here, rest) = result.split_at_mut(channels.len() * geometry.taps());
-                    result = rest;
-                    for (tap, sums) in taps.iter().zip(sums.chunks_exact(channels.len() * columns.padded())) {
-                        let targets = here.iter_mut().skip(tap.place).step_by(geometry.taps());
-                        for (target, sums) in targets.zip(sums.chunks_exact(columns.padded())) {
-                            *target = sums[output];
+        let lanes = Registers::of::<T>().lanes;
+        result.par_chunks_mut(lanes * geometry.depth()).enumerate().for_each(|(vector, result)| {
+            let (panel, lane) = columns.place_of(vector * lanes);
+            let width = columns.panels[panel].0 * lanes;
+            let mut first = 0;
+            for (channels, sums) in &parts {
+                let rows = channels.len() * taps.len();
+                let sums = &sums[columns.start_of(panel) * rows.next_multiple_of(ROWS)..];
+                // Channel by channel, so that what is written lies together.
+                for channel in 0..channels.len() {
+                    for (index, tap) in taps.iter().enumerate() {
+                        let sums = &sums[(index * channels.len() + channel) * width + lane..][..lanes];
+                        let column = first + channel * geometry.taps() + tap.place;
+                        for (result, &sum) in result.chunks_exact_mut(geometry.depth()).zip(sums) {
+                            result[column] = sum;
                         }
                     }
                 }
-            },
-        );
+                first += channels.len() * geometry.taps();
+            }
+        });
     }
     result
 }
-
-/// Output channels worth a thread when the parts are put together.
-const LEAST_OUTPUTS: usize = 64;
 
 /// Channels of each task.
 fn split(channels: usize) -> Vec<Range<usize>> {
@@ -116,6 +119,18 @@ impl<T: Real> Columns<T> {
         Self { panels }
     }
 
+    /// Panel of an output channel, and its place in the panel.
+    fn place_of(&self, channel: usize) -> (usize, usize) {
+        let panel = (0..self.panels.len()).rfind(|&panel| self.start_of(panel) <= channel).unwrap_or(0);
+        (panel, channel - self.start_of(panel))
+    }
+
+    /// The first output channel of a panel.
+    fn start_of(&self, panel: usize) -> usize {
+        let lanes = Registers::of::<T>().lanes;
+        self.panels[..panel].iter().map(|(vectors, _)| vectors * lanes).sum()
+    }
+
     /// Output channels with the empty lanes of the last panel.
     fn padded(&self) -> usize {
         let lanes = Registers::of::<T>().lanes;
@@ -123,7 +138,7 @@ impl<T: Real> Columns<T> {
     }
 }
 
-/// The gradient for some input channels of a group: a row for each tap and channel, a column for each output channel.
+/// The gradient for some input channels of a group: for each panel of output channels, a row for each tap and channel.
 struct Work<'a, T> {
     plan: &'a Plan,
     geometry: &'a Geometry,
@@ -172,7 +187,7 @@ impl<T: Real> WithSimd for Work<'_, T> {
                 }
             }
         }
-        self.by_rows(rows.len(), &sums)
+        sums
     }
 }
 
@@ -196,24 +211,6 @@ impl<T: Real> Work<'_, T> {
                 }
             }
         }
-    }
-
-    /// The sums of all panels, a row for each tap and channel.
-    fn by_rows(&self, rows: usize, sums: &[T]) -> Vec<T> {
-        let lanes = Registers::of::<T>().lanes;
-        let padded = self.columns.padded();
-        let mut result = vec![T::zero(); rows * padded];
-        let (mut behind, mut column) = (sums, 0);
-        for (vectors, _) in &self.columns.panels {
-            let width = vectors * lanes;
-            let (sums, rest) = behind.split_at(rows.next_multiple_of(ROWS) * width);
-            behind = rest;
-            for (result, sums) in result.chunks_exact_mut(padded).zip(sums.chunks_exact(width)) {
-                result[column..column + width].copy_from_slice(sums);
-            }
-            column += width;
-        }
-        result
     }
 }
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::around::{Before, Finish};
-use super::plan::Plan;
+use super::plan::{Part, Plan};
 use super::tiles::{Run, Tile, Tiling, VECTORS};
 use super::weight::PackedWeight;
 use crate::ops::kernel::Real;
@@ -241,12 +241,16 @@ impl<T: Real> Task<'_, T> {
     }
 }
 
-/// Whether tiles are copied together before they are multiplied: worth it when many results share the copy.
+/// Whether tiles are copied together before they are multiplied, rather than read in place: the copy costs about as much as
+/// the products of so many results, and saves those of the gaps between rows.
 fn is_dense(plan: &Plan) -> bool {
-    plan.results >= DENSE_RESULTS
+    let wasted =
+        |part: &Part| plan.results * plan.layout.pitch.saturating_sub(part.columns) >= COPY_COST * part.columns;
+    plan.results >= MANY_RESULTS || plan.parts.first().is_some_and(wasted)
 }
 
-const DENSE_RESULTS: usize = 96;
+const MANY_RESULTS: usize = 96;
+const COPY_COST: usize = 7;
 
 /// The values of a tile for the taps it reads, one row of lanes a tap. Whole vectors are copied; what is too much is
 /// overwritten by the next run, or never used.

@@ -36,11 +36,13 @@ impl<T: Real> PackedWeight<T> {
             let len = block.len() * taps * panel;
             let pack = |(index, values): (usize, &mut [T])| {
                 let results = index * panel..plan.results.min((index + 1) * panel);
-                for (tap, values) in part.taps.iter().zip(values.chunks_exact_mut(block.len() * panel)) {
-                    for (channel, values) in block.clone().zip(values.chunks_exact_mut(panel)) {
-                        let weight = &weight[channel * plan.channel_step + tap.place..];
+                // Channel by channel, so that what is read lies together.
+                for (index, channel) in block.clone().enumerate() {
+                    let weight = &weight[channel * plan.channel_step..];
+                    for (place, tap) in part.taps.iter().enumerate() {
+                        let values = &mut values[(place * block.len() + index) * panel..][..panel];
                         for (value, result) in values.iter_mut().zip(results.clone()) {
-                            *value = weight[result * plan.result_step];
+                            *value = weight[result * plan.result_step + tap.place];
                         }
                     }
                 }
