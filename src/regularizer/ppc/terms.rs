@@ -119,11 +119,7 @@ impl Views {
             names.push(("intra", config.intra));
             let within = ROWS.try_map(|view| self.within(view, config, sampler))?;
             if let (Within::Undefined(reason), Within::Undefined(_)) = (&within.source, &within.target) {
-<<<<<<< HEAD
                 terms.omit("intra", *reason);
-=======
-                terms.omit("intra", *reason)
->>>>>>> conv
             }
             of_view.source.extend(within.source.term());
             of_view.target.extend(within.target.term());
