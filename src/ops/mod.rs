@@ -29,6 +29,7 @@ mod resized_mean;
 mod seeds;
 mod select;
 mod sgd;
+mod slices;
 mod soft_margin;
 mod top_k;
 mod top_prototype;

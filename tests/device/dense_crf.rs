@@ -33,7 +33,6 @@ fn compare(view: &View, labels: &Pair<Tensor>, num_labels: usize, config: DenseC
     for order in ThreadOrder::ALL {
         assert!(flat(&emulated(order, refine)?)? == host, "{order:?}, {num_labels} labels");
     }
-    #[cfg(feature = "cuda")]
     if let Some(device) = super::support::gpu() {
         let there = labels.as_ref().try_map(|labels| labels.to_device(&device))?;
         let image = view.image().to_device(&device)?;

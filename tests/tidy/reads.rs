@@ -29,7 +29,6 @@ const ALLOWED: &[(&str, &str)] = &[
     ("src/ops/dense_crf/channels.rs", "the lattice is filtered on the host"),
     ("src/ops/dense_crf/image.rs", "the lattice is filtered on the host"),
     ("src/ops/prototype_contrast/composed.rs", "the composed form, which is there to compare with"),
-    ("src/ops/sgd/step.rs", "on the CPU, where the factor is at hand"),
     ("src/regularizer/ppc/terms.rs", "recorded draws, and batches of fewer pixels than classes"),
     ("src/regularizer/pss/expansion.rs", "whether a term has a meaning depends on the maps"),
     ("src/regularizer/pss/region.rs", "whether a term has a meaning depends on the maps"),

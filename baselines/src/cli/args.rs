@@ -93,8 +93,7 @@ pub struct DeviceArgs {
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: ComputeDevice,
     /// How an NVIDIA device multiplies in convolutions: float32, or tf32, which rounds factors to 10 bits and is faster
-    #[arg(long, value_name = "PRECISION", value_enum, hide_possible_values = true)]
-    #[arg(default_value_t = ConvolutionPrecision::Float32)]
+    #[arg(long, value_name = "PRECISION", value_enum, default_value = "float32", hide_possible_values = true)]
     pub precision: ConvolutionPrecision,
 }
 

@@ -182,12 +182,13 @@ fn a_line_for_everything_finished() {
     let lines: Vec<&str> = stderr.lines().collect();
     let starts = [
         "left out: only on seam: no regularizer `only`",
+        // What takes longest begins.
+        "3 of 3, narrow+only #1: trained, 3 steps, ",
+        "3 of 3, narrow+only #1: seeds of 16 images, ",
         "1 of 3, seam #1: trained, 3 steps, ",
         "1 of 3, seam #1: seeds of 16 images, ",
         "2 of 3, narrow #1: trained, 3 steps, ",
         "2 of 3, narrow #1: seeds of 16 images, ",
-        "3 of 3, narrow+only #1: trained, 3 steps, ",
-        "3 of 3, narrow+only #1: seeds of 16 images, ",
     ];
     assert_eq!(lines.len(), starts.len(), "{stderr}");
     for (line, start) in lines.iter().zip(starts) {
