@@ -1,18 +1,8 @@
-//! Matrix products on slices: the one place of the crate with `unsafe` code.
+//! Matrix products on slices: beside `device/` the one place of the crate with `unsafe` code.
 //!
-//! Deterministic: the `gemm` crate cuts the inner dimension by sizes only and gives each element of the result to one
-//! thread, so the bits do not depend on [`Threads`]. A test watches over it.
+//! On the calling thread: operations share their work out themselves, in products of one size whatever the threads.
 
 use super::kernel::Real;
-
-/// Who computes a product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Threads {
-    /// The calling thread.
-    One,
-    /// All threads of the rayon pool the caller runs in.
-    Pool,
-}
 
 /// A matrix inside a slice: element `(i, j)` is `values[i * row_stride + j * column_stride]`.
 #[derive(Clone, Copy)]
@@ -71,22 +61,12 @@ fn span(rows: usize, columns: usize, row_stride: usize, column_stride: usize) ->
 ///
 /// # Panics
 /// When the sizes do not fit each other or the slices; they come from shapes checked before.
-pub(super) fn product<T: Real>(
-    threads: Threads,
-    result: MatrixMut<'_, T>,
-    accumulate: bool,
-    left: Matrix<'_, T>,
-    right: Matrix<'_, T>,
-) {
+pub(super) fn product<T: Real>(result: MatrixMut<'_, T>, accumulate: bool, left: Matrix<'_, T>, right: Matrix<'_, T>) {
     let (rows, columns, inner) = (result.rows, result.columns, left.columns);
     assert!(left.rows == rows && right.columns == columns && right.rows == inner, "sizes of a matrix product");
     assert!(left.span() <= left.values.len() && right.span() <= right.values.len(), "factors of a matrix product");
     assert!(rows <= 1 || result.row_stride >= columns, "rows of a matrix product overlap");
     assert!(span(rows, columns, result.row_stride, 1) <= result.values.len(), "result of a matrix product");
-    let parallelism = match threads {
-        Threads::One => gemm::Parallelism::None,
-        Threads::Pool => gemm::Parallelism::Rayon(0),
-    };
     #[allow(unsafe_code, reason = "the gemm crate takes pointers; their spans are checked above")]
     // SAFETY: every element that gemm reads or writes lies within the spans just checked against the lengths of the
     // slices; slices are at most isize::MAX bytes, so the strides fit isize; the rows of the result do not overlap, and
@@ -111,7 +91,7 @@ pub(super) fn product<T: Real>(
             false,
             false,
             false,
-            parallelism,
+            gemm::Parallelism::None,
         );
     }
 }
@@ -120,17 +100,16 @@ pub(super) fn product<T: Real>(
 mod tests {
     use super::*;
 
-    /// Small integers, exact in every order of summation, or fractions, which are not.
-    fn numbers<T: Real>(len: usize, exact: bool) -> Vec<T> {
-        let scale = if exact { 1.0 } else { 0.1 };
-        (0..len).map(|i| T::from_f64(((i * 7919) % 23) as f64 * scale - 11.0 * scale)).collect()
+    /// Small integers, whose sums are exact in every order.
+    fn numbers<T: Real>(len: usize) -> Vec<T> {
+        (0..len).map(|i| T::from_f64(((i * 7919) % 23) as f64 - 11.0)).collect()
     }
 
     /// `left right` with each factor stored as it is or transposed, in wider rows than needed, added to ones.
-    fn run<T: Real>(threads: Threads, exact: bool, sizes: [usize; 3], transposed: [bool; 2]) -> Vec<T> {
+    fn run<T: Real>(sizes: [usize; 3], transposed: [bool; 2]) {
         let [rows, columns, inner] = sizes;
         let mut result = vec![T::one(); rows * (columns + 3)];
-        let (a, b) = (numbers::<T>((rows + 2) * (inner + 2), exact), numbers::<T>((inner + 1) * (columns + 1), exact));
+        let (a, b) = (numbers::<T>((rows + 2) * (inner + 2)), numbers::<T>((inner + 1) * (columns + 1)));
         let left = match transposed[0] {
             true => Matrix::new(&a, inner, rows, rows + 1).transposed(),
             false => Matrix::new(&a, rows, inner, inner + 1),
@@ -139,8 +118,8 @@ mod tests {
             true => Matrix::new(&b, columns, inner, inner + 1).transposed(),
             false => Matrix::new(&b, inner, columns, columns + 1),
         };
-        product(threads, MatrixMut::new(&mut result, rows, columns, columns + 3), true, left, right);
-        for (i, row) in result.chunks(columns + 3).enumerate().filter(|_| exact) {
+        product(MatrixMut::new(&mut result, rows, columns, columns + 3), true, left, right);
+        for (i, row) in result.chunks(columns + 3).enumerate() {
             for (j, &got) in row.iter().enumerate() {
                 let term = |k: usize| {
                     let a = a[if transposed[0] { k * (rows + 1) + i } else { i * (inner + 1) + k }];
@@ -151,7 +130,6 @@ mod tests {
                 assert_eq!(got.to_f64(), 1.0 + sum, "{sizes:?} {transposed:?} at {i}, {j}");
             }
         }
-        result
     }
 
     const LAYOUTS: [[bool; 2]; 4] = [[false, false], [false, true], [true, false], [true, true]];
@@ -160,25 +138,8 @@ mod tests {
     fn products_are_those_of_the_loops() {
         for sizes in [[1, 1, 1], [5, 3, 2], [17, 1, 9], [1, 19, 40], [33, 70, 130], [4, 9, 0], [70, 65, 21]] {
             for layout in LAYOUTS {
-                run::<f32>(Threads::One, true, sizes, layout);
-                run::<f64>(Threads::Pool, true, sizes, layout);
-            }
-        }
-    }
-
-    #[test]
-    fn threads_do_not_change_the_bits() {
-        for sizes in [[130, 150, 700], [64, 144, 1300], [300, 36, 512], [1, 5000, 300], [200, 16, 2000]] {
-            for layout in LAYOUTS {
-                let one = run::<f32>(Threads::One, false, sizes, layout);
-                let one_double = run::<f64>(Threads::One, false, sizes, layout);
-                for threads in [2, 3, 4] {
-                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                    pool.install(|| {
-                        assert!(one == run::<f32>(Threads::Pool, false, sizes, layout), "{sizes:?} {layout:?}");
-                        assert!(one_double == run::<f64>(Threads::Pool, false, sizes, layout), "{sizes:?} {layout:?}");
-                    });
-                }
+                run::<f32>(sizes, layout);
+                run::<f64>(sizes, layout);
             }
         }
     }
@@ -189,7 +150,7 @@ mod tests {
         let mut result = [0f32; 4];
         let factor = [1f32; 4];
         let short = Matrix::new(&factor[..3], 2, 2, 2);
-        product(Threads::One, MatrixMut::new(&mut result, 2, 2, 2), false, short, Matrix::new(&factor, 2, 2, 2));
+        product(MatrixMut::new(&mut result, 2, 2, 2), false, short, Matrix::new(&factor, 2, 2, 2));
     }
 
     #[test]
@@ -198,6 +159,6 @@ mod tests {
         let mut result = [0f32; 4];
         let factor = [1f32; 4];
         let factor = Matrix::new(&factor, 2, 2, 2);
-        product(Threads::One, MatrixMut::new(&mut result, 2, 2, 1), false, factor, factor);
+        product(MatrixMut::new(&mut result, 2, 2, 1), false, factor, factor);
     }
 }

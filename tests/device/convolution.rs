@@ -79,10 +79,12 @@ fn frozen_parts_of_convolutions_on_devices() -> Result<()> {
     for dtype in TYPES {
         let (x, weight) = (normal("x", &[2, 3, 5, 6], dtype)?, normal("weight", &[4, 3, 3, 3], dtype)?);
         let spec = spec(1, 1, 1, 1);
-        compare(&format!("weight {dtype:?}"), &[weight.clone()], |w| {
+        compare(&format!("weight {dtype:?}"), std::slice::from_ref(&weight), |w| {
             conv2d(&x.to_device(w[0].device())?, &w[0], spec)
         })?;
-        compare(&format!("input {dtype:?}"), &[x.clone()], |x| conv2d(&x[0], &weight.to_device(x[0].device())?, spec))?;
+        compare(&format!("input {dtype:?}"), std::slice::from_ref(&x), |x| {
+            conv2d(&x[0], &weight.to_device(x[0].device())?, spec)
+        })?;
     }
     Ok(())
 }

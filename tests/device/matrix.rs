@@ -1,8 +1,8 @@
 //! All public operations on all types: nobody adds one that runs on the CPU only, or in one precision only, without saying
 //! why.
 
-use std::fs;
 use std::path::Path;
+use std::{fs, io};
 
 use candle_core::{DType, Tensor};
 use candle_wsss::Result;
@@ -65,21 +65,21 @@ const CASES: [Case; 16] = [
 ];
 
 /// Names that the module makes public; those of functions are lower case.
-fn public_functions() -> Vec<String> {
+fn public_functions() -> io::Result<Vec<String>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let text = fs::read_to_string(root.join("src/ops/mod.rs")).unwrap();
+    let text = fs::read_to_string(root.join("src/ops/mod.rs"))?;
     let uses = text.split("pub use ").skip(1).filter_map(|rest| rest.split(';').next());
     // What follows the module's name, with or without braces.
     let names = uses.filter_map(|one| one.split_once("::")).flat_map(|(_, names)| names.split(','));
     let names = names.map(|name| name.trim_matches(|c: char| c.is_whitespace() || c == '{' || c == '}').to_string());
-    names.filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase()) && name != "emulated").collect()
+    Ok(names.filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase()) && name != "emulated").collect())
 }
 
 /// The code of the device tests.
-fn device_tests() -> String {
+fn device_tests() -> io::Result<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/device");
-    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-    files.filter(|path| path.extension().is_some()).map(|path| fs::read_to_string(path).unwrap()).collect()
+    let files = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?.into_iter().map(|file| file.path());
+    files.filter(|path| path.extension().is_some()).map(fs::read_to_string).collect()
 }
 
 fn missing(functions: &[String], tests: &str) -> Vec<String> {
@@ -94,9 +94,9 @@ fn missing(functions: &[String], tests: &str) -> Vec<String> {
 
 #[test]
 fn every_operation_is_tested_on_devices() {
-    let functions = public_functions();
+    let functions = public_functions().unwrap();
     assert!(CASES.iter().all(|case| functions.iter().any(|name| name == case.name)), "{functions:?}");
-    let missing = missing(&functions, &device_tests());
+    let missing = missing(&functions, &device_tests().unwrap());
     assert!(missing.is_empty(), "no test in tests/device names these operations: {missing:?}");
 }
 

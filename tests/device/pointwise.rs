@@ -11,9 +11,9 @@ fn functions_of_elements_on_devices() -> Result<()> {
             // A grid has elements at the kinks.
             for (kind, x) in [("normal", normal("x", dims, dtype)?), ("grid", grid("x", dims, dtype)?)] {
                 let what = |name: &str| format!("{name} of {kind} {dims:?} {dtype:?}");
-                compare(&what("relu"), &[x.clone()], |x| relu(&x[0]))?;
-                compare(&what("abs"), &[x.clone()], |x| abs(&x[0]))?;
-                compare(&what("clamp"), &[x.clone()], |x| clamp(&x[0], -0.5, 1.0))?;
+                compare(&what("relu"), std::slice::from_ref(&x), |x| relu(&x[0]))?;
+                compare(&what("abs"), std::slice::from_ref(&x), |x| abs(&x[0]))?;
+                compare(&what("clamp"), std::slice::from_ref(&x), |x| clamp(&x[0], -0.5, 1.0))?;
             }
         }
     }

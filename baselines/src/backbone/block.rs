@@ -46,8 +46,7 @@ impl BasicBlock {
     /// When the builder has a parameter in another shape.
     pub(crate) fn new(shape: BasicShape, frozen: bool, config: &ResNet38dConfig, vb: &VarBuilder<'_>) -> Result<Self> {
         let BasicShape { input, middle, output, stride, first_dilation, dilation } = shape;
-        let conv =
-            |shape: ConvShape, name: &str| Ok::<_, candle_wsss::Error>(Conv::new(shape, &vb.pp(name))?.frozen(frozen));
+        let conv = |shape: ConvShape, name: &str| Ok::<_, Error>(Conv::new(shape, &vb.pp(name))?.frozen(frozen));
         let batch_norm =
             |channels, vb: &_| BatchNorm::new(channels, config.batch_norm_settings(), Activation::Relu, vb);
         let first = ConvShape { input, output: middle, kernel: 3, stride, dilation: first_dilation };

@@ -10,7 +10,7 @@ use super::device;
 use super::gradient::{FeatureGradient, MapGradient};
 use super::pairs::{Blocks, for_each_pair};
 use crate::ops::device::{Buffer, DeviceArray, Gpu};
-use crate::ops::gemm::{Matrix, MatrixMut, Threads, product};
+use crate::ops::gemm::{Matrix, MatrixMut, product};
 use crate::ops::kernel::{Array, Kernel, Real, detached2, detached3};
 
 /// Averages with one more row behind them, the roots of the divisors: what the gradient needs to know, in a range that
@@ -101,7 +101,7 @@ impl<'a, T> Stack<'a, T> {
 /// `tile = left' right`, the inner products of the pixels of two blocks.
 pub(super) fn inner_products<T: Real>(tile: &mut [T], left: Matrix<'_, T>, right: Matrix<'_, T>, width: usize) {
     let height = tile.len() / width.max(1);
-    product(Threads::One, MatrixMut::new(tile, height, width, width), false, left.transposed(), right);
+    product(MatrixMut::new(tile, height, width, width), false, left.transposed(), right);
 }
 
 /// What a block adds up: once from blocks before it, by rows, once from blocks behind it, by pixels. Each is the order in
@@ -134,10 +134,10 @@ pub(super) fn weighed_sums<T: Real>(maps: Stack<'_, T>, unit: Stack<'_, T>) -> V
         }
         let tile = Matrix::new(tile, height, width, width);
         let into = MatrixMut::new(&mut right_sums.by_row, rows, width, width);
-        product(Threads::One, into, true, maps.block(pair.image, left), tile);
+        product(into, true, maps.block(pair.image, left), tile);
         if let Some(sums) = left_sums {
             let into = MatrixMut::new(&mut sums.by_pixel, height, rows, rows);
-            product(Threads::One, into, true, tile, maps.block(pair.image, right).transposed());
+            product(into, true, tile, maps.block(pair.image, right).transposed());
         }
     });
     for (index, sums) in sums.iter().enumerate() {

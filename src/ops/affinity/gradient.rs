@@ -17,7 +17,7 @@ use super::cpu::{Stack, by_pixel, inner_products, transpose, weighed_sums, with_
 use super::device;
 use super::pairs::{Blocks, Pair, for_each_pair};
 use crate::ops::device::{Buffer, DeviceArray, Gpu};
-use crate::ops::gemm::{Matrix, MatrixMut, Threads, product};
+use crate::ops::gemm::{Matrix, MatrixMut, product};
 use crate::ops::kernel::{Array, Kernel, Real, values_as};
 
 /// `H` from the result, with the roots of the divisors in its last row, and its gradient.
@@ -135,10 +135,10 @@ impl<T: Real> Tiles<'_, T> {
             let (height, width) = (left.len(), right.len());
             let tile = Matrix::new(self.tile(tiles, pair), height, width, width);
             let into = MatrixMut::new(right_sums, width, dim, dim);
-            product(Threads::One, into, true, tile.transposed(), self.pixels(pair.image, left));
+            product(into, true, tile.transposed(), self.pixels(pair.image, left));
             if let Some(sums) = left_sums {
                 let into = MatrixMut::new(sums, height, dim, dim);
-                product(Threads::One, into, true, tile, self.pixels(pair.image, right));
+                product(into, true, tile, self.pixels(pair.image, right));
             }
         })
     }

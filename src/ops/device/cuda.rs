@@ -106,8 +106,6 @@ impl Gpu for Cuda {
             match argument {
                 Arg::Pointer(value) | Arg::U64(value) => builder.arg(value),
                 Arg::I32(value) => builder.arg(value),
-                Arg::U32(value) => builder.arg(value),
-                Arg::F32(value) => builder.arg(value),
                 Arg::F64(value) => builder.arg(value),
             };
         }

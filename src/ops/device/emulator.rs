@@ -138,8 +138,6 @@ fn parts(argument: &Arg) -> (*const c_void, u32) {
     match argument {
         Arg::Pointer(value) | Arg::U64(value) => ((&raw const *value).cast(), 8),
         Arg::I32(value) => ((&raw const *value).cast(), 4),
-        Arg::U32(value) => ((&raw const *value).cast(), 4),
-        Arg::F32(value) => ((&raw const *value).cast(), 4),
         Arg::F64(value) => ((&raw const *value).cast(), 8),
     }
 }

@@ -48,9 +48,7 @@ impl Launch<'_> {
 pub(in crate::ops) enum Arg {
     Pointer(u64),
     I32(i32),
-    U32(u32),
     U64(u64),
-    F32(f32),
     F64(f64),
 }
 

@@ -13,7 +13,7 @@ use super::terms::{Gradients, Losses};
 use super::tile::{Backward, Forward, Pixels, Project, TILE};
 use super::{PixelWeights, Plan, device};
 use crate::ops::device::{Buffer, DeviceArray, Gpu};
-use crate::ops::gemm::{Matrix, MatrixMut, Threads, product};
+use crate::ops::gemm::{Matrix, MatrixMut, product};
 use crate::ops::kernel::{Array, Kernel, Real, detached3, values, values_as};
 
 pub(super) struct Contrast {
@@ -151,7 +151,7 @@ impl<'a, T: Real> Images<'a, T> {
     fn products(&self, tile: (usize, usize), logits: &mut [T]) {
         let result = MatrixMut::new(logits, self.rows(), tile.1, TILE);
         let prototypes = Matrix::new(self.prototypes, self.rows(), self.dim, self.dim);
-        product(Threads::One, result, false, prototypes, self.tile(tile));
+        product(result, false, prototypes, self.tile(tile));
     }
 
     // Pointers to the features of a tile, for sums over channels.
@@ -262,7 +262,7 @@ impl<'a, T: Real> Images<'a, T> {
         let result = &mut result[tile.0 % self.area..];
         let prototypes = Matrix::new(self.prototypes, self.rows(), self.dim, self.dim).transposed();
         let gradient = Matrix::new(&room.gradient, self.rows(), tile.1, TILE);
-        product(Threads::One, MatrixMut::new(result, self.dim, tile.1, self.area), false, prototypes, gradient);
+        product(MatrixMut::new(result, self.dim, tile.1, self.area), false, prototypes, gradient);
         Arch::new().dispatch(Project { pixels, along: &along, result });
     }
 }

@@ -7,6 +7,7 @@ use candle_core::{Result, Shape, Tensor};
 use super::device;
 use crate::ops::device::{Buffer, DeviceArray, Gpu};
 use crate::ops::kernel::{Array, Axis, Kernel, Real, detached2, for_each_chunk};
+use crate::ops::vector;
 
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Denominator {
@@ -51,6 +52,17 @@ impl Kernel<1> for Unit {
         let axis = Axis::of(x.dims, self.dim);
         let mut y = vec![T::zero(); x.values.len()];
         let block = axis.len * axis.inner;
+        if axis.inner == 1 {
+            // Vectors lie in one piece each.
+            for_each_chunk(&mut y, block, |i, y| {
+                let x = &x.values[i * block..][..block];
+                let denominator = self.denominator(product(x, x).sqrt());
+                for (y, &x) in y.iter_mut().zip(x) {
+                    *y = x / denominator;
+                }
+            });
+            return Ok((y, x.dims.into()));
+        }
         for_each_chunk(&mut y, block, |i, y| {
             let x = &x.values[i * block..][..block];
             let mut denominator = dot(x, x, axis.inner);
@@ -85,6 +97,18 @@ impl Kernel<2> for Gradient {
         let axis = Axis::of(x.dims, self.0.dim);
         let mut result = vec![T::zero(); x.values.len()];
         let block = axis.len * axis.inner;
+        if axis.inner == 1 {
+            for_each_chunk(&mut result, block, |i, result| {
+                let (x, grad) = (&x.values[i * block..][..block], &grad.values[i * block..][..block]);
+                let norm = product(x, x).sqrt();
+                let denominator = self.0.denominator(norm);
+                let along = product(x, grad) / denominator / denominator * self.0.slope_over_norm(norm);
+                for ((result, &x), &grad) in result.iter_mut().zip(x).zip(grad) {
+                    *result = grad / denominator - x * along;
+                }
+            });
+            return Ok((result, x.dims.into()));
+        }
         for_each_chunk(&mut result, block, |i, result| {
             let (x, grad) = (&x.values[i * block..][..block], &grad.values[i * block..][..block]);
             let mut denominator = dot(x, x, axis.inner);
@@ -107,6 +131,17 @@ impl Kernel<2> for Gradient {
     fn device(&self, gpu: &dyn Gpu, inputs: [DeviceArray<'_>; 2]) -> Result<(Buffer, Shape)> {
         device::gradient(&self.0, gpu, inputs)
     }
+}
+
+/// Vectors shorter than this are not worth laying out in lanes.
+const SHORT: usize = 64;
+
+/// The sum of the products of two vectors in one piece.
+fn product<T: Real>(a: &[T], b: &[T]) -> T {
+    if a.len() >= SHORT {
+        return vector::dot(a, b);
+    }
+    a.iter().zip(b).fold(T::zero(), |sum, (&a, &b)| sum + a * b)
 }
 
 /// Sums over the axis of the products, one per index after the axis.

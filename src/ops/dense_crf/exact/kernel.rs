@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::ops::dense_crf::DenseCrfConfig;
-use crate::ops::gemm::{Matrix, MatrixMut, Threads, product};
+use crate::ops::gemm::{Matrix, MatrixMut, product};
 
 /// Pixels whose messages are summed together.
 pub(super) const BLOCK: usize = 256;
@@ -158,7 +158,7 @@ impl PairwiseKernel {
         if let Some(kept) = &self.kept {
             let weights = Matrix::new(&kept[range.start..], count, width, count);
             let into = MatrixMut::new(sums, rows, width, width);
-            product(Threads::One, into, true, Matrix::new(beliefs, rows, count, count), weights);
+            product(into, true, Matrix::new(beliefs, rows, count, count), weights);
             return;
         }
         let mut tile = vec![0.0; ROWS * width];
@@ -176,7 +176,7 @@ impl PairwiseKernel {
             }
             let beliefs = Matrix::new(&beliefs[first..], rows, height, count);
             let into = MatrixMut::new(&mut *sums, rows, width, width);
-            product(Threads::One, into, true, beliefs, Matrix::new(&tile, height, width, width));
+            product(into, true, beliefs, Matrix::new(&tile, height, width, width));
         }
     }
 

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::bank::{Bank, Tile};
 use super::stream::{Stream, scales_of_rows};
 use super::{MemoryContrastSpec, NORMALIZE_EPSILON, Queries};
-use crate::ops::gemm::{Matrix, MatrixMut, Threads, product};
+use crate::ops::gemm::{Matrix, MatrixMut, product};
 use crate::ops::kernel::Real;
 use crate::ops::vector;
 
@@ -148,7 +148,7 @@ fn of_class<T: Real>(shares: &[Share<'_, T>], tiles: &[Tile], bank: Bank<'_, T>,
         }
         let sums = MatrixMut::new(&mut sums, shares.len(), dim, dim);
         let weights = Matrix::new(&weights, shares.len(), tile.len, tile.len);
-        product(Threads::One, sums, true, weights, Matrix::new(rows, tile.len, dim, dim));
+        product(sums, true, weights, Matrix::new(rows, tile.len, dim, dim));
     }
     sums
 }

@@ -4,7 +4,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::bank::Tile;
 use super::{Queries, at_least_epsilon};
-use crate::ops::gemm::{Matrix, MatrixMut, Threads, product};
+use crate::ops::gemm::{Matrix, MatrixMut, product};
 use crate::ops::kernel::Real;
 use crate::ops::vector;
 
@@ -87,7 +87,7 @@ impl<'a, T: Real> Stream<'a, T> {
             Arch::new().dispatch(Weigh { weights: logits, scales, factors: columns });
             let weights = Matrix::new(logits, tile.len, len, len).transposed();
             let pulled = MatrixMut::new(&mut self.pulled, len, dim, dim);
-            product(Threads::One, pulled, true, weights, Matrix::new(rows, tile.len, dim, dim));
+            product(pulled, true, weights, Matrix::new(rows, tile.len, dim, dim));
         }
         self.scratch = scratch;
     }
@@ -150,7 +150,7 @@ fn multiply<T: Real>(queries: &Queries<'_, T>, rows: &[T], products: &mut [T]) {
     let count = products.len() / len;
     let units = Matrix::new(&queries.units, len, dim, dim).transposed();
     let products = MatrixMut::new(products, count, len, len);
-    product(Threads::One, products, false, Matrix::new(rows, count, dim, dim), units);
+    product(products, false, Matrix::new(rows, count, dim, dim), units);
 }
 
 /// Products to logits, and the largest of each query.
