@@ -90,6 +90,14 @@ proptest! {
     }
 }
 
+/// What comes back has as many positions as the input, but is not read where it lies.
+#[test]
+fn a_stride_as_wide_as_its_padding() {
+    check(&[1, 1, 4, 4], &[1, 1, 1, 1], spec(3, 3, 1));
+    check(&[2, 3, 4, 8], &[2, 3, 1, 1], spec(3, 3, 1));
+    check(&[1, 2, 16, 16], &[3, 2, 1, 1], spec(2, 8, 1));
+}
+
 #[test]
 fn sides_of_different_parity() {
     for (h, w) in [(7, 8), (8, 7), (7, 7), (8, 8), (1, 2)] {

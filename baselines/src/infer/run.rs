@@ -41,8 +41,8 @@ pub fn seeds(
 
 /// Seeds of one image with the image-level labels `labels`, foreground classes in any order.
 ///
-/// Every scale is a run of the network in float32, and another of the mirrored image: one after the other, since both at
-/// once would take twice the memory and no less time. Only the maps of the image's own classes are kept; without a class
+/// Every scale is a run of the network in float32, and another of the mirrored image: both at once where the image is so
+/// small that reading the weights takes a good part of the time, else one after the other, in half the memory. Only the maps of the image's own classes are kept; without a class
 /// the network is not run at all. A scale at which the image is smaller than the network can take is left out.
 ///
 /// # Errors
@@ -73,11 +73,17 @@ pub fn infer_image(
     let (mut sums, mut left_out) = (GridSums::new(&classes, config.source), Vec::new());
     for &scale in &config.scales {
         let scaled = scaled(image, scale, config);
-        for flipped in [false, true].into_iter().filter(|flipped| config.flip || !flipped) {
-            let input = if flipped { Cow::Owned(flip_horizontal(&scaled)) } else { Cow::Borrowed(&scaled) };
-            let view = View::new(normalized(&input, normalization, device)?.unsqueeze(0)?)?;
+        let versions = versions(&scaled, config.flip);
+        let together = if pixels_of(&scaled) <= TOGETHER { versions.len() } else { 1 };
+        for versions in versions.chunks(together) {
+            let inputs = versions.iter().map(|(_, input)| normalized(input, normalization, device));
+            let view = View::new(Tensor::stack(&inputs.collect::<Result<Vec<_>>>()?, 0)?)?;
             match network_map(model, &view.with_normalization(normalization)?, config.source) {
-                Ok(map) => sums.add(&NetworkMap { map, flipped })?,
+                Ok(maps) => {
+                    for (i, (flipped, _)) in versions.iter().enumerate() {
+                        sums.add(&NetworkMap { map: maps.narrow(0, i, 1)?.contiguous()?, flipped: *flipped })?;
+                    }
+                }
                 // The mirrored image is no larger.
                 Err(err) if is_too_small(&err) && left_out.len() + 1 == config.scales.len() => {
                     return Err(too_small(size, config, &err));
@@ -92,6 +98,22 @@ pub fn infer_image(
     }
     let grids = sums.finish()?.iter().map(grid).collect::<Result<_>>()?;
     Ok(Inference { seeds: GridSeeds::new(classes.clone(), size, config.source, grids)?, left_out })
+}
+
+/// Pixels up to which an image and its mirror image go through the network together.
+const TOGETHER: usize = 1 << 16;
+
+fn pixels_of(image: &RgbImage) -> usize {
+    image.width() as usize * image.height() as usize
+}
+
+/// The image, and its mirror image where that is wanted; whether it is mirrored.
+fn versions(image: &RgbImage, flip: bool) -> Vec<(bool, Cow<'_, RgbImage>)> {
+    let mut versions = vec![(false, Cow::Borrowed(image))];
+    if flip {
+        versions.push((true, Cow::Owned(flip_horizontal(image))));
+    }
+    versions
 }
 
 fn scaled(image: &RgbImage, scale: f64, config: &InferConfig) -> RgbImage {

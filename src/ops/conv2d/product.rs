@@ -87,7 +87,8 @@ impl<T: Real> Task<'_, T> {
         let group = (GROUP_POSITIONS / plan.plane.max(1)).clamp(1, self.images.max(1));
         let is_dense = is_dense(plan);
         // What is read as it is must not be read beyond its end, which whole vectors of the same positions are not.
-        let is_exact = plan.plane == plan.layout.plane() && plan.plane % lanes == 0;
+        let is_in_step = plan.parts.iter().flat_map(|part| &part.taps).all(|tap| tap.offset == 0);
+        let is_exact = is_in_step && plan.plane == plan.layout.plane() && plan.plane % lanes == 0;
         let is_plain = plan.layout.is_plain() && self.products.before.is_none();
         let as_is = is_plain && (group == 1 || plan.channels == self.image_maps) && (is_dense || is_exact);
         let len = if as_is { 0 } else { group * image_len + plan.layout.margin() + VECTORS * lanes };
