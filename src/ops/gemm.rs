@@ -1,4 +1,4 @@
-//! Matrix products on slices: beside `device/` the one place of the crate with `unsafe` code.
+//! Matrix products on slices: beside `filled.rs` and `device/` the one place of the crate with `unsafe` code.
 //!
 //! On the calling thread: operations share their work out themselves, in products of one size whatever the threads.
 

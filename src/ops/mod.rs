@@ -13,6 +13,7 @@ mod device;
 mod enlarged;
 mod equivariance;
 mod extremum;
+mod filled;
 mod gemm;
 mod kernel;
 mod max_pool2d;

@@ -34,7 +34,15 @@ struct Arguments {
     cases: Vec<String>,
 }
 
+/// Bytes of stack of a thread, as the program's have.
+const STACK: usize = 64 << 20;
+
+/// In a pool, as the program runs: from outside, every operation is handed to another thread and waited for.
 fn main() -> Result<()> {
+    rayon::ThreadPoolBuilder::new().stack_size(STACK).build()?.install(run)
+}
+
+fn run() -> Result<()> {
     let Arguments { make, serve, device, cases } = arguments()?;
     let names = if cases.is_empty() { cases::NAMES.map(str::to_string).to_vec() } else { cases };
     if let Some(folder) = make {

@@ -1,14 +1,16 @@
-//! CPU code of the bilinear interpolation: along the rows first, then between them, a vector at a time.
+//! CPU code of the bilinear interpolation, a vector at a time: along the rows first and then between them, or between them
+//! first where there are fewer of the result.
 //!
 //! Deterministic: one thread per plane, contributions to a source pixel added in the order of the output pixels.
 
 use candle_core::{Result, Shape, Tensor};
+use pulp::{Arch, Simd, WithSimd};
 
 use super::Corners;
 use super::device::{self, Sizes};
 use crate::ops::device::{Buffer, DeviceArray, Gpu};
+use crate::ops::filled::filled;
 use crate::ops::kernel::{Array, GRAIN, Kernel, Real, detached1};
-use rayon::prelude::*;
 
 #[derive(Clone, Copy)]
 pub(super) struct Bilinear {
@@ -23,22 +25,12 @@ impl Kernel<1> for Bilinear {
         let &[n, c, h, w] = x.dims else { candle_core::bail!("{}: expected 4 axes", Self::NAME) };
         let (height, width) = self.size;
         let (rows, columns) = (taps::<T>(h, height, self.corners), Columns::new(&taps::<T>(w, width, self.corners)));
-        let mut y = vec![T::zero(); n * c * height * width];
-        y.par_chunks_mut(height * width)
-            .zip(x.values.par_chunks(h * w))
-            .with_min_len(GRAIN.div_ceil(height * width))
-            .for_each_init(
-                || Lines::new(width),
-                |lines, (y, x)| {
-                    lines.forget();
-                    for (y, row) in y.chunks_exact_mut(width).zip(&rows) {
-                        let [upper, lower] = lines.both(row, |source, line| columns.read(&x[source * w..][..w], line));
-                        for ((y, &upper), &lower) in y.iter_mut().zip(upper).zip(lower) {
-                            *y = row.between(upper, lower);
-                        }
-                    }
-                },
-            );
+        let (area, grain) = (height * width, GRAIN.div_ceil(height * width));
+        let lines = || Lines::new(if height < h { w } else { width });
+        let y = filled(n * c * area, area, grain, lines, |lines, plane, y| {
+            let x = &x.values[plane * h * w..][..h * w];
+            Arch::new().dispatch(Plane { x, w, rows: &rows, columns: &columns, lines, y, width });
+        });
         Ok((y, (n, c, height, width).into()))
     }
 
@@ -66,25 +58,17 @@ impl Kernel<1> for Gradient {
         let &[n, c, height, width] = grad.dims else { candle_core::bail!("{}: expected 4 axes", Self::NAME) };
         let (h, w) = self.size;
         let (rows, columns) = (taps::<T>(h, height, self.corners), Columns::new(&taps::<T>(w, width, self.corners)));
-        let mut result = vec![T::zero(); n * c * h * w];
-        result
-            .par_chunks_mut(h * w)
-            .zip(grad.values.par_chunks(height * width))
-            .with_min_len(GRAIN.div_ceil(height * width))
-            .for_each_init(
-                || vec![T::zero(); w],
-                |line, (result, grad)| {
-                    for (grad, row) in grad.chunks_exact(width).zip(&rows) {
-                        line.fill(T::zero());
-                        columns.add(grad, line);
-                        for (source, weight) in [(row.low, row.low_weight), (row.high, row.high_weight)] {
-                            for (result, &value) in result[source * w..][..w].iter_mut().zip(line.iter()) {
-                                *result += value * weight;
-                            }
-                        }
-                    }
-                },
-            );
+        let grain = GRAIN.div_ceil(height * width);
+        let result = filled(
+            n * c * h * w,
+            h * w,
+            grain,
+            || vec![T::zero(); w],
+            |line, plane, result| {
+                let grad = &grad.values[plane * height * width..][..height * width];
+                Arch::new().dispatch(PlaneGradient { grad, width, rows: &rows, columns: &columns, line, result });
+            },
+        );
         Ok((result, (n, c, h, w).into()))
     }
 
@@ -104,8 +88,16 @@ pub(in crate::ops) struct Taps<T> {
 }
 
 impl<T: Real> Taps<T> {
+    #[inline(always)]
     pub(in crate::ops) fn between(&self, low: T, high: T) -> T {
         self.low_weight * low + self.high_weight * high
+    }
+
+    #[inline(always)]
+    fn lines_between(&self, low: &[T], high: &[T], result: &mut [T]) {
+        for ((result, &low), &high) in result.iter_mut().zip(low).zip(high) {
+            *result = self.between(low, high);
+        }
     }
 
     pub(in crate::ops) fn of(&self, line: &[T]) -> T {
@@ -127,12 +119,14 @@ impl<T: Real> Columns<T> {
         Self(taps.iter().map(packed).collect())
     }
 
+    #[inline(always)]
     fn read(&self, source: &[T], line: &mut [T]) {
         for (value, ([low, high], [low_weight, high_weight])) in line.iter_mut().zip(&self.0) {
             *value = *low_weight * source[*low as usize] + *high_weight * source[*high as usize];
         }
     }
 
+    #[inline(always)]
     fn add(&self, grad: &[T], line: &mut [T]) {
         for (&grad, ([low, high], [low_weight, high_weight])) in grad.iter().zip(&self.0) {
             line[*low as usize] += grad * *low_weight;
@@ -141,8 +135,85 @@ impl<T: Real> Columns<T> {
     }
 }
 
-/// The two source rows that an output row lies between, interpolated along themselves; the next output row lies between
-/// the same two, or one of them, where a map is made larger.
+/// A plane at another size.
+struct Plane<'a, T> {
+    x: &'a [T],
+    w: usize,
+    rows: &'a [Taps<T>],
+    columns: &'a Columns<T>,
+    lines: &'a mut Lines<T>,
+    y: &'a mut [T],
+    width: usize,
+}
+
+impl<T: Real> WithSimd for Plane<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { x, w, rows, columns, lines, y, width } = self;
+        let source = |row: usize| &x[row * w..][..w];
+        if rows.len() < x.len() / w {
+            // Of whole rows that are read one after the other, the memory has several on the way at a time.
+            lines.values[1].resize(x.len(), T::zero());
+            lines.values[1].copy_from_slice(x);
+            for (y, row) in y.chunks_exact_mut(width).zip(rows) {
+                let [line, copy] = &mut lines.values;
+                row.lines_between(&copy[row.low*w..][..w], &copy[row.high*w..][..w], line);
+                columns.read(&lines.values[0], y);
+            }
+            return;
+        }
+        lines.forget();
+        for (y, row) in y.chunks_exact_mut(width).zip(rows) {
+            if lines.sources[0] != row.low && lines.sources[1] == row.low {
+                lines.sources.swap(0, 1);
+                lines.values.swap(0, 1);
+            }
+            for (i, at) in [row.low, row.high].into_iter().enumerate() {
+                if lines.sources[i] != at {
+                    columns.read(source(at), &mut lines.values[i]);
+                    lines.sources[i] = at;
+                }
+            }
+            row.lines_between(&lines.values[0], &lines.values[1], y);
+        }
+    }
+}
+
+/// The gradient of a plane.
+struct PlaneGradient<'a, T> {
+    grad: &'a [T],
+    width: usize,
+    rows: &'a [Taps<T>],
+    columns: &'a Columns<T>,
+    line: &'a mut [T],
+    result: &'a mut [T],
+}
+
+impl<T: Real> WithSimd for PlaneGradient<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { grad, width, rows, columns, line, result } = self;
+        let w = line.len();
+        result.fill(T::zero());
+        for (grad, row) in grad.chunks_exact(width).zip(rows) {
+            line.fill(T::zero());
+            columns.add(grad, line);
+            for (at, weight) in [(row.low, row.low_weight), (row.high, row.high_weight)] {
+                for (result, &value) in result[at * w..][..w].iter_mut().zip(line.iter()) {
+                    *result += value * weight;
+                }
+            }
+        }
+    }
+}
+
+/// The two source rows that an output row lies between, interpolated along themselves; where a map is made larger, the next
+/// output row lies between the same two, or one of them. Where it is made smaller, only the first is used, for the row between
+/// two of the source.
 struct Lines<T> {
     values: [Vec<T>; 2],
     sources: [usize; 2],
@@ -154,22 +225,9 @@ impl<T: Real> Lines<T> {
     }
 
     /// Before the next plane.
+    #[inline(always)]
     fn forget(&mut self) {
         self.sources = [usize::MAX; 2];
-    }
-
-    fn both(&mut self, row: &Taps<T>, read: impl Fn(usize, &mut [T])) -> [&[T]; 2] {
-        if self.sources[0] != row.low && self.sources[1] == row.low {
-            self.sources.swap(0, 1);
-            self.values.swap(0, 1);
-        }
-        for (i, source) in [row.low, row.high].into_iter().enumerate() {
-            if self.sources[i] != source {
-                read(source, &mut self.values[i]);
-                self.sources[i] = source;
-            }
-        }
-        [&self.values[0], &self.values[1]]
     }
 }
 

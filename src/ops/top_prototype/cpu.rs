@@ -12,8 +12,8 @@ use crate::ops::device::{Buffer, DeviceArray, Gpu};
 use crate::ops::kernel::{Array, IndexKernel, Kernel, Real, detached1, for_each_chunk, values, values_as};
 use crate::ops::top_k::select::{Selection, key};
 
-/// Channels a thread takes at once.
-const CHANNELS: usize = 16;
+/// Channels a thread takes at once, whose sums it keeps in registers.
+const CHANNELS: usize = 8;
 
 pub(super) struct TopPixelIndices {
     /// `(channels)`, u32.
@@ -111,26 +111,32 @@ impl Kernel<1> for PixelSums {
         let (images, dim, pixels) = (features.dims[0], features.dims[1], features.dims[2] * features.dims[3]);
         let (classes, chosen) = (self.indices.dims()[0], self.chosen::<T>(images, pixels)?);
         let channels: Vec<usize> = (0..dim).collect();
-        // A plane stays in the first cache while its pixels are picked.
-        let parts: Vec<Vec<T>> = channels
+        let parts: Vec<Vec<[T; CHANNELS]>> = channels
             .par_chunks(CHANNELS)
             .map(|channels| {
-                let mut sums = vec![T::zero(); channels.len() * classes];
-                for chosen in chosen.chunk_by(|a, b| a.image == b.image) {
-                    for (&channel, sums) in channels.iter().zip(sums.chunks_exact_mut(classes)) {
-                        let plane = &features.values[(chosen[0].image * dim + channel) * pixels..][..pixels];
-                        for chosen in chosen {
-                            sums[chosen.class] += chosen.weight * plane[chosen.pixel];
+                let mut sums = vec![[T::zero(); CHANNELS]; classes];
+                for chosen in chosen.chunk_by(|a, b| a.image == b.image && a.class == b.class) {
+                    let planes: [&[T]; CHANNELS] = std::array::from_fn(|i| {
+                        // Beyond the last channel the last one once more.
+                        let channel = channels[i.min(channels.len() - 1)];
+                        &features.values[(chosen[0].image * dim + channel) * pixels..][..pixels]
+                    });
+                    // One sum after the other would wait for each addition.
+                    let mut sum = sums[chosen[0].class];
+                    for chosen in chosen {
+                        for (sum, plane) in sum.iter_mut().zip(planes) {
+                            *sum += chosen.weight * plane[chosen.pixel];
                         }
                     }
+                    sums[chosen[0].class] = sum;
                 }
                 sums
             })
             .collect();
         let mut result = vec![T::zero(); classes * dim];
-        for (channel, sums) in parts.iter().flat_map(|sums| sums.chunks_exact(classes)).enumerate() {
-            for (class, &sum) in sums.iter().enumerate() {
-                result[class * dim + channel] = sum;
+        for (channels, sums) in channels.chunks(CHANNELS).zip(parts) {
+            for (class, sums) in sums.iter().enumerate() {
+                result[class * dim + channels[0]..][..channels.len()].copy_from_slice(&sums[..channels.len()]);
             }
         }
         Ok((result, (classes, dim).into()))
