@@ -5,24 +5,32 @@
 
 use rayon::prelude::*;
 
-use super::kernel::Real;
+use super::kernel::{GRAIN, Real};
 
-/// `len` elements, in chunks of `chunk`; `fill` gets what `state` made for its thread, the number of the chunk, and a
-/// buffer of which it writes every element: what is in there before is anything. At least `grain` chunks are one thread's.
-pub(super) fn filled<T: Real, S>(
+/// `len` elements, in chunks of `chunk`, several a thread when they are small; `fill` gets the number of the chunk, and a
+/// buffer of which it writes every element: what is in there before is anything.
+pub(super) fn filled<T: Real>(len: usize, chunk: usize, fill: impl Fn(usize, &mut [T]) + Send + Sync) -> Vec<T> {
+    filled_with(len, chunk, || (), |(), index, buffer| fill(index, buffer))
+}
+
+/// The same; `fill` also gets what `state` made for its thread.
+pub(super) fn filled_with<T: Real, S>(
     len: usize,
     chunk: usize,
-    grain: usize,
     state: impl Fn() -> S + Send + Sync,
     fill: impl Fn(&mut S, usize, &mut [T]) + Send + Sync,
 ) -> Vec<T> {
     let mut result = Vec::with_capacity(len);
-    let chunk = chunk.max(1);
-    let room = result.spare_capacity_mut()[..len].par_chunks_mut(chunk).enumerate().with_min_len(grain.max(1));
-    room.for_each_init(
+    let chunk = chunk.clamp(1, len.max(1));
+    let room = result.spare_capacity_mut()[..len].par_chunks_mut(chunk).enumerate();
+    room.with_min_len(GRAIN.div_ceil(chunk)).for_each_init(
         || (state(), vec![T::zero(); chunk]),
         |(state, buffer), (index, room)| {
             let buffer = &mut buffer[..room.len()];
+            if cfg!(debug_assertions) {
+                // What is left out must not look right by chance.
+                buffer.fill(T::from_f64(f64::NAN));
+            }
             fill(state, index, buffer);
             for (room, &value) in room.iter_mut().zip(buffer.iter()) {
                 room.write(value);

@@ -12,7 +12,7 @@ use candle_core::{
 use half::{bf16, f16};
 
 use super::device::{Buffer, Cuda, DeviceArray, Gpu, emulator};
-pub(super) use super::slices::{Axis, GRAIN, for_each_chunk, map, map2};
+pub(super) use super::slices::{Axis, GRAIN, map, map2};
 use super::vector;
 use super::vectors::Vectors;
 

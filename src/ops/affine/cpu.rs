@@ -7,7 +7,8 @@ use rayon::prelude::*;
 
 use super::device;
 use crate::ops::device::{Buffer, DeviceArray, Gpu};
-use crate::ops::kernel::{Array, Axis, Kernel, Real, detached3, for_each_chunk};
+use crate::ops::filled::filled;
+use crate::ops::kernel::{Array, Axis, Kernel, Real, detached3};
 
 #[derive(Clone, Copy)]
 pub(super) struct Affine {
@@ -20,8 +21,7 @@ impl Kernel<3> for Affine {
 
     fn forward<T: Real>(&self, [x, scale, shift]: [Array<'_, T>; 3]) -> Result<(Vec<T>, Shape)> {
         let Axis { len: channels, inner: plane, .. } = Axis::of(x.dims, 1);
-        let mut y = vec![T::zero(); x.values.len()];
-        for_each_chunk(&mut y, plane, |i, y| {
+        let y = filled(x.values.len(), plane, |i, y| {
             let (scale, shift) = (scale.values[i % channels], shift.values[i % channels]);
             let x = &x.values[i * plane..][..plane];
             // The test is outside of the loop so that the compiler can vectorise it; NaN passes.
@@ -64,8 +64,7 @@ impl Kernel<3> for InputGradient {
 
     fn forward<T: Real>(&self, [y, scale, grad]: [Array<'_, T>; 3]) -> Result<(Vec<T>, Shape)> {
         let Axis { len: channels, inner: plane, .. } = Axis::of(y.dims, 1);
-        let mut result = vec![T::zero(); y.values.len()];
-        for_each_chunk(&mut result, plane, |i, result| {
+        let result = filled(y.values.len(), plane, |i, result| {
             let scale = scale.values[i % channels];
             let (y, grad) = (&y.values[i * plane..][..plane], &grad.values[i * plane..][..plane]);
             if self.0.relu {

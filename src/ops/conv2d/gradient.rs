@@ -11,6 +11,7 @@ use super::around::Before;
 use super::geometry::Geometry;
 use super::plan::{Part, Plan};
 use super::tiles::VECTORS;
+use crate::ops::filled::filled;
 use crate::ops::kernel::Real;
 use crate::ops::vectors::Registers;
 
@@ -27,47 +28,64 @@ pub(super) fn weight_gradient<T: Real>(
     before: Option<Before<'_, T>>,
 ) -> Vec<T> {
     let plan = Plan::forward(geometry);
-    let mut result = vec![T::zero(); geometry.groups * geometry.outputs * geometry.depth()];
+    let len = geometry.outputs * geometry.depth();
     if x.is_empty() || grad.is_empty() {
-        return result;
+        return vec![T::zero(); geometry.groups * len];
     }
-    let group_len = geometry.outputs * geometry.depth();
-    for (group, result) in result.chunks_exact_mut(group_len).enumerate() {
+    let of_group = |group| {
         let columns = Columns::new(geometry, grad, group);
-        let tasks = split(plan.channels);
-        let parts: Vec<_> = tasks
+        let parts: Vec<_> = split(plan.channels)
             .into_par_iter()
             .map(|channels| {
                 let task = channels.clone();
                 let work = Work { plan: &plan, geometry, x, before, group, channels, columns: &columns };
-                (task, Arch::new().dispatch(work))
+                Sums { values: Arch::new().dispatch(work), order: order(&plan, geometry, &task) }
             })
             .collect();
-        let taps = &plan.parts[0].taps;
-        let lanes = Registers::of::<T>().lanes;
-        result.par_chunks_mut(lanes * geometry.depth()).enumerate().for_each(|(vector, result)| {
+        let (lanes, taps) = (Registers::of::<T>().lanes, plan.parts[0].taps.len());
+        filled(len, lanes * geometry.depth(), |vector, result| {
+            if taps < geometry.taps() {
+                result.fill(T::zero());
+            }
             let (panel, lane) = columns.place_of(vector * lanes);
             let width = columns.panels[panel].0 * lanes;
-            let mut first = 0;
-            for (channels, sums) in &parts {
-                let rows = channels.len() * taps.len();
-                let sums = &sums[columns.start_of(panel) * rows.next_multiple_of(ROWS)..];
-                // Channel by channel, so that what is written lies together.
-                for channel in 0..channels.len() {
-                    for (index, tap) in taps.iter().enumerate() {
-                        let sums = &sums[(index * channels.len() + channel) * width + lane..][..lanes];
-                        let column = first + channel * geometry.taps() + tap.place;
-                        for (result, &sum) in result.chunks_exact_mut(geometry.depth()).zip(sums) {
-                            result[column] = sum;
+            for sums in &parts {
+                let values = &sums.values[columns.start_of(panel) * sums.order.len().next_multiple_of(ROWS)..];
+                // So few numbers at a time that what is read, and once for every output channel, stays in the cache.
+                for order in sums.order.chunks(TOGETHER) {
+                    for (lane, result) in (lane..).zip(result.chunks_exact_mut(geometry.depth())) {
+                        for &(row, column) in order {
+                            result[column] = values[row * width + lane];
                         }
                     }
                 }
-                first += channels.len() * geometry.taps();
             }
-        });
-    }
+        })
+    };
+    let mut groups = (0..geometry.groups).map(of_group);
+    let mut result = groups.next().unwrap_or_default();
+    groups.for_each(|group| result.extend(group));
     result
 }
+
+/// What one task made: rows of sums, and for each number of an output channel's weight, in their order, the row of its
+/// sum and its place.
+struct Sums<T> {
+    values: Vec<T>,
+    order: Vec<(usize, usize)>,
+}
+
+fn order(plan: &Plan, geometry: &Geometry, channels: &Range<usize>) -> Vec<(usize, usize)> {
+    let taps = &plan.parts[0].taps;
+    let of_channel = |(index, channel): (usize, usize)| {
+        let taps = taps.iter().enumerate();
+        taps.map(move |(tap, at)| (tap * channels.len() + index, channel * geometry.taps() + at.place))
+    };
+    channels.clone().enumerate().flat_map(of_channel).collect()
+}
+
+/// Numbers that are turned together.
+const TOGETHER: usize = 64;
 
 /// Channels of each task.
 fn split(channels: usize) -> Vec<Range<usize>> {

@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::plan::{Part, Plan};
+use crate::ops::filled::filled;
 use crate::ops::kernel::Real;
 
 /// Numbers that a tile is multiplied with before its sums are put away.
@@ -13,48 +12,53 @@ const BLOCK: usize = 384;
 /// The weight of a part: for some channels at a time and for every few results, tap by tap, all channels of a tap one
 /// after the other, the results side by side.
 pub(super) struct PackedWeight<T> {
-    values: Vec<T>,
     /// Results side by side.
     panel: usize,
-    /// Channels at a time, and their place in the values.
-    blocks: Vec<(Range<usize>, usize)>,
+    /// Channels at a time, and their numbers, panel after panel.
+    blocks: Vec<(Range<usize>, Vec<T>)>,
     taps: usize,
 }
 
 impl<T: Real> PackedWeight<T> {
     /// `weight` is that of one group.
     pub(super) fn new(plan: &Plan, part: &Part, weight: &[T], panel: usize) -> Self {
-        let (taps, panels) = (part.taps.len(), plan.results.div_ceil(panel));
+        match panel {
+            8 => Self::packed::<8>(plan, part, weight),
+            _ => Self::packed::<4>(plan, part, weight),
+        }
+    }
+
+    fn packed<const PANEL: usize>(plan: &Plan, part: &Part, weight: &[T]) -> Self {
+        let (taps, panels) = (part.taps.len(), plan.results.div_ceil(PANEL));
         let channels = (BLOCK / taps.max(1)).clamp(1, plan.channels);
         // Equal blocks rather than a small last one.
         let channels = plan.channels.div_ceil(plan.channels.div_ceil(channels));
-        let mut values = vec![T::zero(); plan.channels * taps * panels * panel];
-        let mut blocks = Vec::new();
-        let mut start = 0;
-        for first in (0..plan.channels).step_by(channels) {
+        let pack = |first: usize| {
             let block = first..(first + channels).min(plan.channels);
-            let len = block.len() * taps * panel;
-            let pack = |(index, values): (usize, &mut [T])| {
-                let results = index * panel..plan.results.min((index + 1) * panel);
-                // Channel by channel, so that what is read lies together.
-                for (index, channel) in block.clone().enumerate() {
-                    let weight = &weight[channel * plan.channel_step..];
-                    for (place, tap) in part.taps.iter().enumerate() {
-                        let values = &mut values[(place * block.len() + index) * panel..][..panel];
-                        for (value, result) in values.iter_mut().zip(results.clone()) {
-                            *value = weight[result * plan.result_step + tap.place];
-                        }
-                    }
-                }
+            let len = block.len() * taps * PANEL;
+            // Channel by channel, so that what is read lies together: where a number is, and where it goes.
+            let of_channel = |(index, channel): (usize, usize)| {
+                let numbers = part.taps.iter().enumerate();
+                let count = block.len();
+                numbers.map(move |(tap, at)| (channel * plan.channel_step + at.place, tap * count + index))
             };
-            if len > 0 {
-                let values = &mut values[start..start + panels * len];
-                values.par_chunks_mut(len).with_min_len(LEAST_PACKED.div_ceil(len)).enumerate().for_each(pack);
-            }
-            blocks.push((block, start));
-            start += panels * len;
-        }
-        Self { values, panel, blocks, taps }
+            let order: Vec<(usize, usize)> = block.clone().enumerate().flat_map(of_channel).collect();
+            let end = order.iter().map(|(from, _)| from + 1).max().unwrap_or(0);
+            let values = filled(panels * len, len, |index, values| {
+                // Results beyond the last one repeat it, for nothing.
+                let rows: [&[T]; PANEL] = std::array::from_fn(|i| {
+                    let result = (index * PANEL + i).min(plan.results - 1);
+                    &weight[result * plan.result_step..][..end]
+                });
+                let (values, _) = values.as_chunks_mut::<PANEL>();
+                for &(from, to) in &order {
+                    values[to] = std::array::from_fn(|i| rows[i][from]);
+                }
+            });
+            (block, values)
+        };
+        let blocks = (0..plan.channels).step_by(channels).map(pack).collect();
+        Self { panel: PANEL, blocks, taps }
     }
 
     /// Results side by side.
@@ -73,11 +77,8 @@ impl<T: Real> PackedWeight<T> {
     }
 
     pub(super) fn panel(&self, block: usize, panel: usize) -> &[T] {
-        let (channels, start) = &self.blocks[block];
+        let (channels, values) = &self.blocks[block];
         let len = channels.len() * self.taps * self.panel;
-        &self.values[start + panel * len..][..len]
+        &values[panel * len..][..len]
     }
 }
-
-/// Numbers worth a thread.
-const LEAST_PACKED: usize = 1 << 14;

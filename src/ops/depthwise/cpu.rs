@@ -12,7 +12,8 @@ use super::dense::{Plane, correlate};
 use super::{DepthwiseSpec, device};
 use crate::error::{Error, Result as CheckedResult};
 use crate::ops::device::{Buffer, DeviceArray, Gpu, Pass};
-use crate::ops::kernel::{Array, Kernel, Real, detached2, for_each_chunk};
+use crate::ops::filled::filled;
+use crate::ops::kernel::{Array, Kernel, Real, detached2};
 
 /// Checked sizes.
 #[derive(Clone, Copy, Debug)]
@@ -127,8 +128,7 @@ impl Kernel<2> for Depthwise {
     fn forward<T: Real>(&self, [x, weight]: [Array<'_, T>; 2]) -> Result<(Vec<T>, Shape)> {
         let geometry = Geometry::new(x.dims, weight.dims, self.0)?;
         let (images, channels, positions) = (geometry.images, geometry.channels, geometry.positions());
-        let mut y = vec![T::zero(); images * channels * positions];
-        for_each_chunk(&mut y, positions, |i, y| {
+        let y = filled(images * channels * positions, positions, |i, y| {
             let x = &x.values[i * geometry.plane()..][..geometry.plane()];
             let weight = &weight.values[(i % channels) * geometry.taps()..][..geometry.taps()];
             let DepthwiseSpec { stride, padding, dilation } = self.0;
@@ -137,6 +137,7 @@ impl Kernel<2> for Depthwise {
                 let plane = Plane { values: x, size, padding: (padding, padding) };
                 return correlate(plane, weight, geometry.kernel, dilation, y, geometry.out_width);
             }
+            y.fill(T::zero());
             geometry.for_each_meeting(|Meeting { tap, output, input, len }| {
                 let (y, weight) = (&mut y[output..][..len], weight[tap]);
                 for (y, &x) in y.iter_mut().zip(x[input..].iter().step_by(stride)) {
@@ -169,8 +170,7 @@ impl Kernel<2> for InputGradient {
 
     fn forward<T: Real>(&self, [grad, weight]: [Array<'_, T>; 2]) -> Result<(Vec<T>, Shape)> {
         let geometry = Geometry::new(&self.dims, weight.dims, self.spec)?;
-        let mut result = vec![T::zero(); self.dims.iter().product()];
-        for_each_chunk(&mut result, geometry.plane(), |i, result| {
+        let result = filled(self.dims.iter().product(), geometry.plane(), |i, result| {
             let grad = &grad.values[i * geometry.positions()..][..geometry.positions()];
             let weight = &weight.values[(i % geometry.channels) * geometry.taps()..][..geometry.taps()];
             if let Some(padding) = geometry.padding_of_gradient() {
@@ -179,6 +179,7 @@ impl Kernel<2> for InputGradient {
                 let plane = Plane { values: grad, size: (geometry.out_height, geometry.out_width), padding };
                 return correlate(plane, &turned, geometry.kernel, self.spec.dilation, result, geometry.width);
             }
+            result.fill(T::zero());
             geometry.for_each_meeting(|Meeting { tap, output, input, len }| {
                 let (grad, weight) = (&grad[output..][..len], weight[tap]);
                 for (result, &grad) in result[input..].iter_mut().step_by(self.spec.stride).zip(grad) {

@@ -9,7 +9,8 @@ use candle_core::{Result, Shape, Tensor};
 use super::{MaxPool2dSpec, device};
 use crate::error::{Error, Result as CheckedResult};
 use crate::ops::device::{Buffer, DeviceArray, Gpu};
-use crate::ops::kernel::{Array, Kernel, Real, detached2, for_each_chunk};
+use crate::ops::filled::filled;
+use crate::ops::kernel::{Array, Kernel, Real, detached2};
 
 /// Checked sizes.
 #[derive(Clone, Copy)]
@@ -99,8 +100,7 @@ impl Kernel<1> for MaxPool {
     fn forward<T: Real>(&self, [x]: [Array<'_, T>; 1]) -> Result<(Vec<T>, Shape)> {
         let geometry = Geometry::new(x.dims, self.0)?;
         let (images, channels) = geometry.planes;
-        let mut y = vec![T::zero(); images * channels * geometry.positions()];
-        for_each_chunk(&mut y, geometry.positions(), |i, y| {
+        let y = filled(images * channels * geometry.positions(), geometry.positions(), |i, y| {
             let x = &x.values[i * geometry.plane()..][..geometry.plane()];
             geometry.for_each_maximum(x, |position, pixel| y[position] = x[pixel]);
         });
@@ -123,8 +123,8 @@ impl Kernel<2> for Gradient {
 
     fn forward<T: Real>(&self, [x, grad]: [Array<'_, T>; 2]) -> Result<(Vec<T>, Shape)> {
         let geometry = Geometry::new(x.dims, self.0)?;
-        let mut result = vec![T::zero(); x.values.len()];
-        for_each_chunk(&mut result, geometry.plane(), |i, result| {
+        let result = filled(x.values.len(), geometry.plane(), |i, result| {
+            result.fill(T::zero());
             let x = &x.values[i * geometry.plane()..][..geometry.plane()];
             let grad = &grad.values[i * geometry.positions()..][..geometry.positions()];
             geometry.for_each_maximum(x, |position, pixel| result[pixel] += grad[position]);

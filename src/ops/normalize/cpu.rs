@@ -5,7 +5,8 @@ use candle_core::{Result, Shape, Tensor};
 use super::device;
 use crate::ops::device::{Buffer, DeviceArray, Gpu};
 use crate::ops::enlarged::{dot, extrema, total};
-use crate::ops::kernel::{Array, Kernel, Real, detached2, for_each_chunk};
+use crate::ops::filled::filled;
+use crate::ops::kernel::{Array, Kernel, Real, detached2};
 
 pub(super) struct MaxNorm {
     pub(super) epsilon: f64,
@@ -45,18 +46,16 @@ impl Kernel<1> for MinMaxNorm {
 
 /// `f(x, m, ε) / (M - m + ε)`
 fn each_plane<T: Real>(x: Array<'_, T>, epsilon: f64, f: impl Fn(T, T, T) -> T + Send + Sync) -> Vec<T> {
-    let mut result = vec![T::zero(); x.values.len()];
     let pixels = plane_len(x);
     let epsilon = T::from_f64(epsilon);
-    for_each_chunk(&mut result, pixels, |i, result| {
+    filled(x.values.len(), pixels, |i, result| {
         let plane = &x.values[i * pixels..][..pixels];
         let (most, least) = rectified_extrema(plane);
         let span = (most - least) + epsilon;
         for (result, &x) in result.iter_mut().zip(plane) {
             *result = f(x, least, epsilon) / span;
         }
-    });
-    result
+    })
 }
 
 /// By the definition: with `a` for what is above `m + ε`, `g / s` where `a > 0`, and at the extrema the sums of what the
@@ -67,10 +66,9 @@ impl Kernel<2> for Gradient {
     const NAME: &'static str = "max_norm gradient";
 
     fn forward<T: Real>(&self, [x, grad]: [Array<'_, T>; 2]) -> Result<(Vec<T>, Shape)> {
-        let mut result = vec![T::zero(); x.values.len()];
         let pixels = plane_len(x);
         let (zero, epsilon) = (T::zero(), T::from_f64(self.0));
-        for_each_chunk(&mut result, pixels, |i, result| {
+        let result = filled(x.values.len(), pixels, |i, result| {
             let (plane, grad) = (&x.values[i * pixels..][..pixels], &grad.values[i * pixels..][..pixels]);
             let (most, least) = rectified_extrema(plane);
             let span = (most - least) + epsilon;

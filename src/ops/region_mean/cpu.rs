@@ -7,7 +7,8 @@ use rayon::prelude::*;
 
 use super::device;
 use crate::ops::device::{Buffer, DeviceArray, Gpu};
-use crate::ops::kernel::{Array, Kernel, Real, detached1, for_each_chunk, values};
+use crate::ops::filled::filled;
+use crate::ops::kernel::{Array, Kernel, Real, detached1, values};
 use crate::ops::vector::dot;
 
 /// Channels a thread takes at once.
@@ -90,9 +91,11 @@ impl Kernel<1> for Gradient {
     fn forward<T: Real>(&self, [grad]: [Array<'_, T>; 1]) -> Result<(Vec<T>, Shape)> {
         let (dim, pixels) = (self.shape.dims()[1], self.shape.dims()[2] * self.shape.dims()[3]);
         let (masks, scales) = (self.of.masks::<T>()?, self.of.scales::<T>()?);
-        let mut result = vec![T::zero(); self.shape.elem_count()];
-        for_each_chunk(&mut result, pixels, |plane, result| {
+        let result = filled(self.shape.elem_count(), pixels, |plane, result| {
             let (image, channel) = (plane / dim, plane % dim);
+            if self.of.starts[image] == self.of.starts[image + 1] {
+                result.fill(T::zero());
+            }
             for region in self.of.starts[image]..self.of.starts[image + 1] {
                 let weight = grad.values[region * dim + channel] * scales[region];
                 let mask = &masks[region * pixels..][..pixels];

@@ -3,13 +3,14 @@
 mod cpu;
 mod device;
 mod nearest;
+mod plane;
 
 use candle_core::Tensor;
 
 use self::cpu::Bilinear;
-pub(super) use self::cpu::{Taps, step, taps};
 use self::device::Sizes;
 use self::nearest::Nearest;
+pub(super) use self::plane::{Resizing, Taps, step, taps};
 use super::kernel::apply1;
 use crate::error::{Error, Result, expect_shape};
 

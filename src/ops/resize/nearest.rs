@@ -6,7 +6,8 @@ use candle_core::{Result, Shape, Tensor, bail};
 
 use super::device::{self, Sizes};
 use crate::ops::device::{Buffer, DeviceArray, Gpu};
-use crate::ops::kernel::{Array, Kernel, Real, detached1, for_each_chunk};
+use crate::ops::filled::filled;
+use crate::ops::kernel::{Array, Kernel, Real, detached1};
 
 pub(super) struct Nearest(pub(super) Sizes);
 
@@ -16,8 +17,7 @@ impl Kernel<1> for Nearest {
     fn forward<T: Real>(&self, [x]: [Array<'_, T>; 1]) -> Result<(Vec<T>, Shape)> {
         let &[images, channels, ..] = x.dims else { bail!("{}: expected 4 axes", Self::NAME) };
         let Sizes { from: (h, w), to: (height, width) } = self.0;
-        let mut y = vec![T::zero(); images * channels * height * width];
-        for_each_chunk(&mut y, height * width, |plane, y| {
+        let y = filled(images * channels * height * width, height * width, |plane, y| {
             let x = &x.values[plane * h * w..][..h * w];
             for (row, y) in y.chunks_exact_mut(width).enumerate() {
                 let x = &x[row * h / height * w..][..w];
@@ -46,8 +46,8 @@ impl Kernel<1> for Gradient {
     fn forward<T: Real>(&self, [grad]: [Array<'_, T>; 1]) -> Result<(Vec<T>, Shape)> {
         let &[images, channels, ..] = grad.dims else { bail!("{}: expected 4 axes", Self::NAME) };
         let Sizes { from: (h, w), to: (height, width) } = self.0;
-        let mut result = vec![T::zero(); images * channels * h * w];
-        for_each_chunk(&mut result, h * w, |plane, result| {
+        let result = filled(images * channels * h * w, h * w, |plane, result| {
+            result.fill(T::zero());
             let grad = &grad.values[plane * height * width..][..height * width];
             for (row, result) in result.chunks_exact_mut(w).enumerate() {
                 for (column, result) in result.iter_mut().enumerate() {

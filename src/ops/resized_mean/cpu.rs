@@ -6,7 +6,8 @@ use super::device;
 use crate::ops::Corners;
 use crate::ops::device::{Buffer, DeviceArray, Gpu};
 use crate::ops::enlarged::dot;
-use crate::ops::kernel::{Array, Kernel, Real, detached1, for_each_chunk};
+use crate::ops::filled::filled;
+use crate::ops::kernel::{Array, Kernel, Real, detached1};
 use crate::ops::resize::taps;
 
 #[derive(Clone, Copy)]
@@ -49,8 +50,7 @@ impl Kernel<1> for Gradient {
         let &[n, c] = grad.dims else { bail!("{}: expected 2 axes", Self::NAME) };
         let (h, w) = self.source;
         let (rows, columns) = (shares::<T>(h, self.size.0), shares::<T>(w, self.size.1));
-        let mut result = vec![T::zero(); n * c * h * w];
-        for_each_chunk(&mut result, h * w, |i, result| {
+        let result = filled(n * c * h * w, h * w, |i, result| {
             for (result, &row) in result.chunks_exact_mut(w).zip(&rows) {
                 for (result, &column) in result.iter_mut().zip(&columns) {
                     *result = grad.values[i] * (row * column);

@@ -6,10 +6,11 @@ use rayon::prelude::*;
 use super::{BestClass, SeedScores, device};
 use crate::ops::Corners;
 use crate::ops::device::{Buffer, DeviceArray, Gpu};
-use crate::ops::enlarged::{Stretched, extrema};
-use crate::ops::kernel::{Array, GRAIN, IndexKernel, Kernel, Real, for_each_chunk};
+use crate::ops::enlarged::extrema;
+use crate::ops::filled::filled_with;
+use crate::ops::kernel::{Array, GRAIN, IndexKernel, Kernel, Real};
 use crate::ops::normalize::{kept_above_least, rectified};
-use crate::ops::resize::taps;
+use crate::ops::resize::Resizing;
 
 impl Kernel<1> for SeedScores {
     const NAME: &'static str = "seed_scores";
@@ -17,17 +18,14 @@ impl Kernel<1> for SeedScores {
     fn forward<T: Real>(&self, [cam]: [Array<'_, T>; 1]) -> Result<(Vec<T>, Shape)> {
         let &[n, classes, h, w] = cam.dims else { bail!("{}: expected 4 axes", Self::NAME) };
         let (height, width) = self.size;
-        let (rows, columns) = (taps::<T>(h, height, Corners::Aligned), taps::<T>(w, width, Corners::Aligned));
+        let resizing = Resizing::new((h, w), self.size, Corners::Aligned);
         let (background, epsilon) = (T::from_f64(self.background), T::from_f64(self.epsilon));
-        let mut result = vec![background; n * classes * height * width];
-        for_each_chunk(&mut result, height * width, |i, scores| {
+        let area = height * width;
+        let result = filled_with(n * classes * area, area, Vec::new, |room, i, scores| {
             if i % classes + 1 == classes {
-                return;
+                return scores.fill(background);
             }
-            let plane = Stretched::new(&cam.values[i * h * w..][..h * w], w, &columns);
-            for (row, scores) in rows.iter().zip(scores.chunks_exact_mut(width)) {
-                plane.row(row, scores);
-            }
+            resizing.plane(&cam.values[i * h * w..][..h * w], room, scores);
             let (most, least) = extrema(scores);
             let (most, least) = (rectified(most), rectified(least));
             let span = (most - least) + epsilon;

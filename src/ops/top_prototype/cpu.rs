@@ -9,7 +9,8 @@ use rayon::prelude::*;
 use super::device;
 use crate::ops::Order;
 use crate::ops::device::{Buffer, DeviceArray, Gpu};
-use crate::ops::kernel::{Array, IndexKernel, Kernel, Real, detached1, for_each_chunk, values, values_as};
+use crate::ops::filled::filled;
+use crate::ops::kernel::{Array, IndexKernel, Kernel, Real, detached1, values, values_as};
 use crate::ops::top_k::select::{Selection, key};
 
 /// Channels a thread takes at once, whose sums it keeps in registers.
@@ -166,8 +167,8 @@ impl Kernel<1> for Gradient {
         let chosen = self.of.chosen::<T>(images, pixels)?;
         let starts: Vec<usize> =
             (0..=images).map(|image| chosen.partition_point(|chosen| chosen.image < image)).collect();
-        let mut result = vec![T::zero(); self.shape.elem_count()];
-        for_each_chunk(&mut result, pixels, |plane, result| {
+        let result = filled(self.shape.elem_count(), pixels, |plane, result| {
+            result.fill(T::zero());
             let (image, channel) = (plane / dim, plane % dim);
             for chosen in &chosen[starts[image]..starts[image + 1]] {
                 result[chosen.pixel] += chosen.weight * grad.values[chosen.class * dim + channel];

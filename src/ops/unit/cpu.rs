@@ -6,7 +6,8 @@ use candle_core::{Result, Shape, Tensor};
 
 use super::device;
 use crate::ops::device::{Buffer, DeviceArray, Gpu};
-use crate::ops::kernel::{Array, Axis, Kernel, Real, detached2, for_each_chunk};
+use crate::ops::filled::filled;
+use crate::ops::kernel::{Array, Axis, Kernel, Real, detached2};
 use crate::ops::vector;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -50,11 +51,10 @@ impl Kernel<1> for Unit {
 
     fn forward<T: Real>(&self, [x]: [Array<'_, T>; 1]) -> Result<(Vec<T>, Shape)> {
         let axis = Axis::of(x.dims, self.dim);
-        let mut y = vec![T::zero(); x.values.len()];
         let block = axis.len * axis.inner;
         if axis.inner == 1 {
             // Vectors lie in one piece each.
-            for_each_chunk(&mut y, block, |i, y| {
+            let y = filled(x.values.len(), block, |i, y| {
                 let x = &x.values[i * block..][..block];
                 let denominator = self.denominator(product(x, x).sqrt());
                 for (y, &x) in y.iter_mut().zip(x) {
@@ -63,7 +63,7 @@ impl Kernel<1> for Unit {
             });
             return Ok((y, x.dims.into()));
         }
-        for_each_chunk(&mut y, block, |i, y| {
+        let y = filled(x.values.len(), block, |i, y| {
             let x = &x.values[i * block..][..block];
             let mut denominator = dot(x, x, axis.inner);
             for value in &mut denominator {
@@ -95,10 +95,9 @@ impl Kernel<2> for Gradient {
 
     fn forward<T: Real>(&self, [x, grad]: [Array<'_, T>; 2]) -> Result<(Vec<T>, Shape)> {
         let axis = Axis::of(x.dims, self.0.dim);
-        let mut result = vec![T::zero(); x.values.len()];
         let block = axis.len * axis.inner;
         if axis.inner == 1 {
-            for_each_chunk(&mut result, block, |i, result| {
+            let result = filled(x.values.len(), block, |i, result| {
                 let (x, grad) = (&x.values[i * block..][..block], &grad.values[i * block..][..block]);
                 let norm = product(x, x).sqrt();
                 let denominator = self.0.denominator(norm);
@@ -109,7 +108,7 @@ impl Kernel<2> for Gradient {
             });
             return Ok((result, x.dims.into()));
         }
-        for_each_chunk(&mut result, block, |i, result| {
+        let result = filled(x.values.len(), block, |i, result| {
             let (x, grad) = (&x.values[i * block..][..block], &grad.values[i * block..][..block]);
             let mut denominator = dot(x, x, axis.inner);
             let mut along = dot(x, grad, axis.inner);
