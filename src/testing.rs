@@ -15,7 +15,7 @@ use crate::view::View;
 
 pub use crate::ops::poison_buffers;
 #[cfg(feature = "emulate")]
-pub use crate::ops::{ThreadOrder, emulated};
+pub use crate::ops::{ThreadOrder, emulated, is_emulated};
 
 /// Largest absolute difference over the largest absolute value of `want`; 0 for two empty tensors.
 ///

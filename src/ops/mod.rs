@@ -49,7 +49,7 @@ pub use depthwise::{DepthwiseSpec, depthwise_conv2d};
 pub use device::poison_buffers;
 pub use device::{Precision, convolution_precision, cuda_device, set_convolution_precision};
 #[cfg(all(feature = "emulate", any(test, feature = "testing")))]
-pub use device::{ThreadOrder, emulated};
+pub use device::{ThreadOrder, emulated, is_emulated};
 pub use equivariance::{ComparedMaps, EquivarianceOptions, EquivarianceTerms, OneHotChannels, equivariance};
 pub use extremum::{max_keepdim, min_keepdim};
 pub use max_pool2d::{MaxPool2dSpec, max_pool2d};

@@ -58,6 +58,11 @@ pub(in crate::ops) fn emulator() -> Option<Emulator> {
     CURRENT.get().or_else(|| always().then_some(ThreadOrder::Forward)).map(Emulator)
 }
 
+/// Whether operations on CPU tensors that this thread applies run by the kernels for devices.
+pub fn is_emulated() -> bool {
+    emulator().is_some()
+}
+
 /// The imitation.
 pub(in crate::ops) struct Emulator(ThreadOrder);
 

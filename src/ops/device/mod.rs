@@ -32,7 +32,7 @@ pub use cuda::cuda_device;
 pub use cuda::poison_buffers;
 pub(in crate::ops) use emulator::emulator;
 #[cfg(feature = "emulate")]
-pub use emulator::{ThreadOrder, emulated};
+pub use emulator::{ThreadOrder, emulated, is_emulated};
 #[allow(unused_imports, reason = "as above")]
 pub(in crate::ops) use launch::{Arg, Launch, blocks, map_blocks};
 
