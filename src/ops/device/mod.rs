@@ -4,6 +4,7 @@
 //! [`Gpu`]: allocate, launch. `build.rs` compiles the kernels for NVIDIA devices under the feature `cuda`, and for the host
 //! under `emulate`. Everything here is compiled always; without a feature its device cannot be had.
 
+#[cfg_attr(not(any(feature = "cuda", feature = "emulate")), allow(dead_code, reason = "no device to use it"))]
 mod array;
 mod convolution;
 #[cfg(feature = "cuda")]
@@ -20,6 +21,7 @@ mod emulator;
 mod emulator;
 #[cfg(all(test, feature = "emulate"))]
 mod emulator_tests;
+#[cfg_attr(not(any(feature = "cuda", feature = "emulate")), allow(dead_code, reason = "no device to use it"))]
 mod launch;
 
 #[allow(unused_imports, reason = "what kernels need is the same for all")]
