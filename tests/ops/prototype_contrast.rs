@@ -124,18 +124,27 @@ fn terms(seed: u64, sets: usize, candidates: usize, pixels: usize) -> Vec<Contra
         let ranks = from..to.min(candidates - usize::from(!own));
         (!ranks.is_empty()).then_some(Negatives::Ranked { ranks, own })
     };
-    let negatives: Vec<Negatives> =
-        [Some(Negatives::All), ranked(1, 3, true), ranked(0, 5, false), ranked(3, 13, true), ranked(0, 1, true)]
-            .into_iter()
-            .flatten()
-            .collect();
+    // The last two are more than it is worth to insert one by one, where there are many classes.
+    let (quarter, most) = (candidates / 4, candidates.div_ceil(2));
+    let negatives: Vec<Negatives> = [
+        Some(Negatives::All),
+        ranked(1, 3, true),
+        ranked(0, 5, false),
+        ranked(3, 13, true),
+        ranked(0, 1, true),
+        ranked(quarter, quarter + most, true),
+        ranked(1, candidates, false),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let term = |i: usize| ContrastTerm {
         prototypes: i % sets,
         labels: i / 2 % 2,
         negatives: negatives[i % negatives.len()].clone(),
         weights: weights[i % weights.len()].clone(),
     };
-    // 4 and 5 have no factor in common, so that pairs vary.
+    // 5 and 7 have no factor in common, so that pairs vary.
     (0..3 * sets + 2).chain([7, 13, 18, 23]).map(term).collect()
 }
 

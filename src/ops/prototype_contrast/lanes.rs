@@ -158,9 +158,21 @@ impl<'a, T: Real> Logits<'a, T> {
         std::array::from_fn(|lane| if labels[lane] == class as u32 { last } else { row[lane] })
     }
 
-    /// The largest of what is ranked, descending: as many as there is room for.
+    /// The largest `count` of what is ranked, descending, to the beginning of `best`.
     #[inline(always)]
-    fn rank(&self, set: usize, labels: &[u32; LANES], own: bool, best: &mut [Lanes<T>]) {
+    fn rank(&self, set: usize, labels: &[u32; LANES], own: bool, count: usize, best: &mut [Lanes<T>]) {
+        if self.plan.network.is_cheaper(count) {
+            for (place, &class) in best.iter_mut().zip(&self.plan.columns) {
+                *place = self.ranked(set, class, labels, own);
+            }
+            for &[before, after] in self.plan.network.exchanges() {
+                let (a, b) = (best[before as usize], best[after as usize]);
+                best[before as usize] = zip(a, b, more);
+                best[after as usize] = zip(a, b, less);
+            }
+            return;
+        }
+        let best = &mut best[..count];
         best.fill([T::from_f64(f64::NEG_INFINITY); LANES]);
         // An insertion into a descending list, lane by lane: minimum and maximum only.
         for (known, &class) in self.plan.columns.iter().enumerate() {
@@ -174,7 +186,7 @@ impl<'a, T: Real> Logits<'a, T> {
     }
 
     /// Over the own class and the mined ones, once more when it is among these. That takes the logits of these, and not
-    /// whose they are. `best` is room for all ranks up to the last.
+    /// whose they are. `best` is room for a rank of every candidate.
     #[inline(always)]
     pub(super) fn mined_denominator(
         &self,
@@ -184,7 +196,7 @@ impl<'a, T: Real> Logits<'a, T> {
         (ranks, ranks_own): (&Range<usize>, bool),
         best: &mut [Lanes<T>],
     ) -> Denominator<T> {
-        self.rank(set, labels, ranks_own, best);
+        self.rank(set, labels, ranks_own, ranks.end, best);
         let mined = &best[ranks.clone()];
         let top = zip(own, mined[0], more);
         let mut sum: Lanes<T> = std::array::from_fn(|lane| (own[lane] - top[lane]).exp_near());
@@ -227,8 +239,8 @@ impl<'a, T: Real> Logits<'a, T> {
         parts: &mut [Lanes<T>],
         best: &mut [Lanes<T>],
     ) -> Denominator<T> {
-        self.rank(set, labels, ranks_own, best);
-        let Interval { upper, lower, skipped, taken } = Self::interval(ranks, best);
+        self.rank(set, labels, ranks_own, ranks.end, best);
+        let Interval { upper, lower, skipped, taken } = Self::interval(ranks, &best[..ranks.end]);
         let top = zip(own, upper, more);
         let mut sum: Lanes<T> = std::array::from_fn(|lane| (own[lane] - top[lane]).exp_near());
         let (mut at_upper, mut at_lower) = ([T::zero(); LANES], [T::zero(); LANES]);

@@ -4,6 +4,7 @@ mod composed;
 mod cpu;
 mod device;
 mod lanes;
+mod network;
 mod sampling;
 mod terms;
 mod tile;
@@ -15,6 +16,7 @@ use candle_core::{DType, Tensor};
 
 pub use self::composed::composed;
 use self::cpu::Contrast;
+use self::network::Network;
 use super::kernel::apply2;
 use crate::error::{Error, Result, expect_shape};
 use crate::sampler::HashKey;
@@ -136,6 +138,8 @@ struct Plan {
     // Candidates, ascending, and the same as a mask.
     columns: Vec<usize>,
     is_allowed: Vec<bool>,
+    // Puts them in order.
+    network: Network,
     // The same where the features are, unless all are candidates.
     mask: Option<Tensor>,
     temperature: f64,
@@ -179,6 +183,7 @@ impl Plan {
             sets,
             classes,
             pixels,
+            network: Network::new(columns.len()),
             columns,
             mask: device::mask(&is_allowed, features)?,
             is_allowed,

@@ -9,14 +9,14 @@ use crate::ops::kernel::Real;
 struct Mining<T> {
     // Of each class, its part of the denominator.
     parts: Vec<Lanes<T>>,
-    // The most similar prototypes.
+    // The most similar prototypes, or all of them in this order.
     best: Vec<Lanes<T>>,
 }
 
 impl<T: Real> Mining<T> {
     fn new(plan: &Plan) -> Self {
-        let ranked = plan.terms.iter().filter_map(|term| term.ranks()).map(|(ranks, _)| ranks.end).max().unwrap_or(0);
-        Self { parts: vec![[T::zero(); LANES]; plan.classes], best: vec![[T::zero(); LANES]; ranked] }
+        let room = |len: usize| vec![[T::zero(); LANES]; len];
+        Self { parts: room(plan.classes), best: room(plan.columns.len()) }
     }
 }
 
@@ -40,7 +40,7 @@ impl<T: Real> Losses<T> {
                 let labels = labels(term.labels);
                 let own = logits.own(set, &labels);
                 let denominator = match term.ranks() {
-                    Some(ranks) => logits.mined_denominator(set, &labels, own, ranks, &mut best[..ranks.0.end]),
+                    Some(ranks) => logits.mined_denominator(set, &labels, own, ranks, best),
                     None => {
                         // Not a closure, which vector instructions might not reach.
                         let all = match known {
@@ -163,8 +163,7 @@ impl<T: Real> Gradients<T> {
             }
             let labels = labels(term.labels);
             let own = logits.own(set, &labels);
-            let denominator =
-                logits.mined_denominator_with_parts(set, &labels, own, ranks, parts, &mut best[..ranks.0.end]);
+            let denominator = logits.mined_denominator_with_parts(set, &labels, own, ranks, parts, best);
             let factor = zip(weights, denominator.sum(), |weight, sum| weight / sum);
             for &class in &plan.columns {
                 let row = &mut gradient[(set * plan.classes + class) * TILE..][..LANES];
