@@ -14,8 +14,8 @@ use crate::ops::kernel::Real;
 use crate::ops::vectors::Registers;
 
 /// Results side by side in a panel of the weight, and half of that for the last one.
-const WIDE: usize = 8;
-const NARROW: usize = 4;
+pub(super) const WIDE: usize = 8;
+pub(super) const NARROW: usize = 4;
 
 /// Registers that a wide panel needs.
 const MANY_REGISTERS: usize = 32;

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::plan::{Part, Plan};
+use super::product::{NARROW, WIDE};
 use crate::ops::filled::filled;
 use crate::ops::kernel::Real;
 
@@ -20,11 +21,12 @@ pub(super) struct PackedWeight<T> {
 }
 
 impl<T: Real> PackedWeight<T> {
-    /// `weight` is that of one group.
+    /// `weight` is that of one group; `panel` is [`WIDE`] or [`NARROW`].
     pub(super) fn new(plan: &Plan, part: &Part, weight: &[T], panel: usize) -> Self {
-        match panel {
-            8 => Self::packed::<8>(plan, part, weight),
-            _ => Self::packed::<4>(plan, part, weight),
+        if panel == WIDE {
+            Self::packed::<WIDE>(plan, part, weight)
+        } else {
+            Self::packed::<NARROW>(plan, part, weight)
         }
     }
 
