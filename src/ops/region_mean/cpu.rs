@@ -3,6 +3,7 @@
 //! Deterministic: sums run in lanes of a fixed number, work is split over planes.
 
 use candle_core::{Result, Shape, Tensor};
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::device;
@@ -93,23 +94,42 @@ impl Kernel<1> for Gradient {
         let (masks, scales) = (self.of.masks::<T>()?, self.of.scales::<T>()?);
         let result = filled(self.shape.elem_count(), pixels, |plane, result| {
             let (image, channel) = (plane / dim, plane % dim);
-            if self.of.starts[image] == self.of.starts[image + 1] {
-                result.fill(T::zero());
-            }
-            for region in self.of.starts[image]..self.of.starts[image + 1] {
-                let weight = grad.values[region * dim + channel] * scales[region];
-                let mask = &masks[region * pixels..][..pixels];
-                if region == self.of.starts[image] {
-                    result.iter_mut().zip(mask).for_each(|(result, &inside)| *result = weight * inside);
-                } else {
-                    result.iter_mut().zip(mask).for_each(|(result, &inside)| *result += weight * inside);
-                }
-            }
+            let regions = self.of.starts[image]..self.of.starts[image + 1];
+            let weight = |region: usize| grad.values[region * dim + channel] * scales[region];
+            let weights: Vec<T> = regions.clone().map(weight).collect();
+            let masks = &masks[regions.start * pixels..regions.end * pixels];
+            Arch::new().dispatch(Weighted { masks, weights: &weights, result });
         });
         Ok((result, self.shape.clone()))
     }
 
     fn device(&self, gpu: &dyn Gpu, [grad]: [DeviceArray<'_>; 1]) -> Result<(Buffer, Shape)> {
         device::gradient(self, gpu, grad)
+    }
+}
+
+/// `Σ_r weight_r mask_r`
+struct Weighted<'a, T> {
+    masks: &'a [T],
+    weights: &'a [T],
+    result: &'a mut [T],
+}
+
+impl<T: Real> WithSimd for Weighted<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { masks, weights, result } = self;
+        let Some((&first, others)) = weights.split_first() else { return result.fill(T::zero()) };
+        let (mask, masks) = masks.split_at(result.len());
+        for (result, &inside) in result.iter_mut().zip(mask) {
+            *result = first * inside;
+        }
+        for (&weight, mask) in others.iter().zip(masks.chunks_exact(result.len())) {
+            for (result, &inside) in result.iter_mut().zip(mask) {
+                *result += weight * inside;
+            }
+        }
     }
 }
