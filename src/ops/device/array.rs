@@ -102,6 +102,7 @@ pub(in crate::ops) fn accumulator(dtype: DType) -> DType {
 }
 
 /// The bytes of a contiguous tensor on the host, as an address and a length in elements.
+#[cfg_attr(not(feature = "emulate"), allow(dead_code, reason = "the emulator reads the host's memory"))]
 pub(super) fn host_span(storage: &CpuStorage, layout: &Layout) -> Result<(u64, usize)> {
     let Some((start, end)) = layout.contiguous_offsets() else { bail!("expected a contiguous tensor") };
     let address = match storage {
