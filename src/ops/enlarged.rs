@@ -1,7 +1,8 @@
 //! CPU code of planes that are looked at larger than they are stored: rows of the enlarged plane are made when they are
 //! needed, and none of it is kept.
 //!
-//! Bilinear, aligned corners, in the order of operations of [`super::resize_bilinear`], whose bits come out.
+//! Bilinear, aligned corners, in the order of operations of [`super::resize_bilinear`], whose bits come out where the
+//! plane does not lose rows; there that one interpolates between rows first, and the last digit may differ.
 
 use super::kernel::Real;
 use super::resize::Taps;

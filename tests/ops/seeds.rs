@@ -31,7 +31,7 @@ fn scores_are_the_composed_form() {
         for shift in [0.0, 1.5, -5.0] {
             let cam = (randn(seed, &dims).unwrap() + shift).unwrap();
             for (dtype, unit) in [(DType::F64, f64::EPSILON), (DType::F32, f64::from(f32::EPSILON))] {
-                // Devices have an instruction for a product and a sum.
+                // The kernel of the resize keeps one weight of each pair and takes the other as what it lacks to 1.
                 let tolerance = if is_emulated() { 4.0 * unit } else { 0.0 };
                 let cam = cam.to_dtype(dtype).unwrap();
                 let got = seed_scores(&cam, size, 0.2, EPSILON).unwrap();

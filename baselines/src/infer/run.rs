@@ -42,8 +42,9 @@ pub fn seeds(
 /// Seeds of one image with the image-level labels `labels`, foreground classes in any order.
 ///
 /// Every scale is a run of the network in float32, and another of the mirrored image: both at once where the image is so
-/// small that reading the weights takes a good part of the time, else one after the other, in half the memory. Only the maps of the image's own classes are kept; without a class
-/// the network is not run at all. A scale at which the image is smaller than the network can take is left out.
+/// small that reading the weights takes a good part of the time, else one after the other, in half the memory. Only the
+/// maps of the image's own classes are kept; without a class the network is not run at all. A scale at which the image is
+/// smaller than the network can take is left out.
 ///
 /// # Errors
 /// When the configuration is out of range, a label is no foreground class, the image is empty or too small for the
